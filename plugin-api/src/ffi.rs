@@ -1,0 +1,13 @@
+//! The glue to the binary interface: the only place, with the frozen interface crate, that knows `abi_stable` and that
+//! holds `unsafe`.
+
+#![allow(unsafe_code, reason = "each block says why it is sound")]
+
+mod export;
+#[cfg(feature = "host")]
+mod load;
+
+#[doc(hidden)]
+pub use export::{create, manifest, module};
+#[cfg(feature = "host")]
+pub use load::{Host, Instance, Library, LoadError, LoadErrorKind, Stream};

@@ -1,0 +1,22 @@
+//! The serde types that cross the boundary.
+//!
+//! Every field but the ones that make a thing what it is has a default, enums that may grow have an `Unknown` arm, and
+//! lists are [`Rows`](crate::wire::Rows): a plugin built with an older or a newer SDK stays readable.
+
+mod call;
+mod catalog;
+mod item;
+mod library;
+mod media;
+mod playlist;
+mod uri;
+
+pub use call::{AccountContext, Call, CreateRequest};
+pub use catalog::{Capabilities, CapabilityState, Checked, Children, Get, Page, PageRequest, Relation, Search};
+pub use item::{
+    Album, AlbumRef, Artist, ArtistRef, Artwork, Audio, Episode, Gain, Item, ReplayGain, Show, ShowRef, Track,
+};
+pub use library::{Completeness, LibraryChanges, LibraryPage, Listing, Progress, Skipped};
+pub use media::{ArtworkRequest, HttpSource, MediaRequest, MediaSource, StreamRequest};
+pub use playlist::{Playlist, PlaylistEntry, PlaylistItems, PlaylistPage};
+pub use uri::{InvalidUri, Kind, Uri, is_instance_id, is_item_id};

@@ -1,0 +1,107 @@
+//! The trait that a provider implements.
+
+use std::future::Future;
+
+use futures::{StreamExt, stream::BoxStream};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+
+use crate::{
+    Context, ProviderError, ProviderManifest, Result,
+    model::{
+        ArtworkRequest, Call, Checked, Children, Get, Item, LibraryChanges, LibraryPage, MediaRequest, MediaSource,
+        Page, PageRequest, PlaylistItems, PlaylistPage, Search, StreamRequest,
+    },
+};
+
+/// Code that speaks for one music service.
+///
+/// Implement the methods whose capabilities the manifest declares; the others answer `unsupported`. Methods run
+/// concurrently, may be cancelled at any `.await`, and must not block for long: long work belongs on a thread.
+pub trait Provider: Sized + Send + Sync + 'static {
+    /// Unique within the library: `[a-z][a-z0-9-]{0,31}`.
+    const ID: &'static str;
+
+    /// What stands under `settings` in the configuration. Mark a secret with `#[schemars(extend("writeOnly" = true))]`.
+    type Settings: DeserializeOwned + JsonSchema;
+
+    /// What the provider is and needs. Id and settings schema are filled in.
+    fn manifest() -> ProviderManifest;
+
+    /// Makes an instance. Must not wait for anything: look at the world in [`Provider::check`].
+    ///
+    /// # Errors
+    /// When the settings make no sense together.
+    fn new(cx: Context, settings: Self::Settings) -> Result<Self>;
+
+    /// Finds out whether the service answers, and what the account may do.
+    fn check(&self, call: Call<()>) -> impl Future<Output = Result<Checked>> + Send {
+        let _ = call;
+        async { Ok(Checked::default()) }
+    }
+
+    /// One item. Needs `catalog.get`.
+    fn get(&self, call: Call<Get>) -> impl Future<Output = Result<Item>> + Send {
+        unsupported(call, "single items")
+    }
+
+    /// Children of an item. Needs `catalog.children`.
+    fn children(&self, call: Call<Children>) -> impl Future<Output = Result<Page>> + Send {
+        unsupported(call, "children of items")
+    }
+
+    /// Searches the service's catalogue. Needs `catalog.search`.
+    fn search(&self, call: Call<Search>) -> impl Future<Output = Result<Page>> + Send {
+        unsupported(call, "a search")
+    }
+
+    /// A page of the library. Needs `library.….read`.
+    fn library_changes(&self, call: Call<LibraryChanges>) -> impl Future<Output = Result<LibraryPage>> + Send {
+        unsupported(call, "a library")
+    }
+
+    /// A page of the account's playlists, without their items. Needs `playlists.read`.
+    fn playlists(&self, call: Call<PageRequest>) -> impl Future<Output = Result<Page>> + Send {
+        unsupported(call, "playlists")
+    }
+
+    /// A page of a playlist's entries. Needs `playlists.read`.
+    fn playlist_items(&self, call: Call<PlaylistItems>) -> impl Future<Output = Result<PlaylistPage>> + Send {
+        unsupported(call, "playlists")
+    }
+
+    /// Where an item's audio comes from. Needs `media.stream`.
+    fn open_media(&self, call: Call<MediaRequest>) -> impl Future<Output = Result<MediaSource>> + Send {
+        unsupported(call, "audio")
+    }
+
+    /// Where a picture comes from. Needs `artwork.read`.
+    fn artwork(&self, call: Call<ArtworkRequest>) -> impl Future<Output = Result<MediaSource>> + Send {
+        unsupported(call, "pictures")
+    }
+
+    /// The bytes of a [`MediaSource::Stream`] that this provider named.
+    fn open_stream(&self, call: Call<StreamRequest>) -> impl Future<Output = Result<ByteStream>> + Send {
+        unsupported(call, "streams")
+    }
+}
+
+fn unsupported<C: Send, T: Send>(call: C, what: &'static str) -> impl Future<Output = Result<T>> + Send {
+    drop(call);
+    async move { Err(ProviderError::unsupported(what)) }
+}
+
+/// A stream of bytes, in chunks of any size; the SDK cuts them for the boundary.
+pub struct ByteStream(pub(crate) BoxStream<'static, Result<Vec<u8>>>);
+
+impl ByteStream {
+    /// A stream of chunks.
+    pub fn new(chunks: impl futures::Stream<Item = Result<Vec<u8>>> + Send + 'static) -> Self {
+        Self(chunks.boxed())
+    }
+
+    /// A stream of bytes that are all there.
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self::new(futures::stream::once(async { Ok(bytes) }))
+    }
+}

@@ -1,0 +1,107 @@
+//! How payloads cross the boundary: MessagePack with named fields, so that either side may know more fields.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeSeq};
+
+use crate::{ProviderError, Result};
+
+/// The largest payload of one call or reply, in bytes. The host refuses more before it allocates.
+pub const MAX_PAYLOAD: usize = 1 << 20;
+
+/// The largest chunk of a stream, in bytes.
+pub const MAX_CHUNK: usize = 64 << 10;
+
+/// Encodes a payload.
+///
+/// # Errors
+/// `internal` when the value cannot be serialised.
+pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
+    rmp_serde::to_vec_named(value).map_err(|e| ProviderError::internal(format!("cannot encode the payload: {e}")))
+}
+
+/// Decodes a payload. Unknown fields are passed over.
+///
+/// # Errors
+/// `bad_upstream` when the bytes are no such value.
+pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T> {
+    rmp_serde::from_slice(bytes).map_err(|e| {
+        ProviderError::new(crate::ErrorKind::BadUpstream, format!("cannot decode the payload: {e}"))
+            .with_code("undecodable_payload")
+    })
+}
+
+/// Encodes an error for the reply's error side.
+pub fn encode_error(error: &ProviderError) -> Vec<u8> {
+    encode(error).unwrap_or_default()
+}
+
+/// Decodes the reply's error side; garbage becomes an `internal` error of its own.
+pub fn decode_error(bytes: &[u8]) -> ProviderError {
+    decode(bytes).unwrap_or_else(|_| ProviderError::internal("the plugin answered an error that cannot be read"))
+}
+
+/// Rows that are encoded one by one, so that a row which cannot be read spoils no other.
+///
+/// On the wire: an array of byte strings, each the MessagePack of one row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rows<T> {
+    /// The rows that could be read, in order.
+    pub rows: Vec<T>,
+    /// Why rows were left out; always empty on the sending side.
+    pub rejected: Vec<String>,
+}
+
+impl<T> Default for Rows<T> {
+    fn default() -> Self {
+        Self { rows: Vec::new(), rejected: Vec::new() }
+    }
+}
+
+impl<T> From<Vec<T>> for Rows<T> {
+    fn from(rows: Vec<T>) -> Self {
+        Self { rows, rejected: Vec::new() }
+    }
+}
+
+impl<T> FromIterator<T> for Rows<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(iter: I) -> Self {
+        Vec::from_iter(iter).into()
+    }
+}
+
+impl<T: Serialize> Serialize for Rows<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut seq = serializer.serialize_seq(Some(self.rows.len()))?;
+        for row in &self.rows {
+            let bytes = rmp_serde::to_vec_named(row).map_err(serde::ser::Error::custom)?;
+            seq.serialize_element(serde_bytes::Bytes::new(&bytes))?;
+        }
+        seq.end()
+    }
+}
+
+impl<'de, T: de::DeserializeOwned> Deserialize<'de> for Rows<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Visitor<T>(std::marker::PhantomData<T>);
+
+        impl<'de, T: de::DeserializeOwned> de::Visitor<'de> for Visitor<T> {
+            type Value = Rows<T>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an array of encoded rows")
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Rows<T>, A::Error> {
+                let mut out = Rows::default();
+                while let Some(bytes) = seq.next_element::<&serde_bytes::Bytes>()? {
+                    match rmp_serde::from_slice(bytes) {
+                        Ok(row) => out.rows.push(row),
+                        Err(e) => out.rejected.push(e.to_string()),
+                    }
+                }
+                Ok(out)
+            }
+        }
+
+        deserializer.deserialize_seq(Visitor(std::marker::PhantomData))
+    }
+}
