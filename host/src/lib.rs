@@ -1,1 +1,28 @@
-//! x
+//! The Zotify host server.
+//!
+//! A request walks through four places: [`router`] names its handler, `api/<resource>.rs` is the handler,
+//! [`providers`] finds the instance that owns a URI and calls it across the plugin boundary, and what is kept lives in
+//! `db/<table>.rs`. `docs/ARCHITECTURE.md` walks through three requests.
+
+pub mod accounts;
+pub mod api;
+pub mod app;
+pub mod auth;
+pub mod cli;
+pub mod config;
+pub mod db;
+pub mod error;
+pub mod events;
+pub mod jobs;
+pub mod media;
+pub mod middleware;
+pub mod mirror;
+pub mod openapi;
+pub mod providers;
+pub mod router;
+pub mod secrets;
+pub mod server;
+pub mod telemetry;
+pub mod worker;
+
+pub use app::{App, AppState};

@@ -1,0 +1,4 @@
+//! The handlers, one file per resource, with their request and response types.
+
+pub mod extract;
+pub mod page;

@@ -1,0 +1,144 @@
+//! Lists: `{"data": […], "meta": {…}}` with opaque keyset cursors.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    Json,
+    extract::{FromRequestParts, Query},
+    http::{header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::error::ApiError;
+
+/// Rows of a page where the request names no limit.
+pub const DEFAULT_LIMIT: u32 = 50;
+/// The largest page.
+pub const MAX_LIMIT: u32 = 200;
+/// The longest cursor, in bytes.
+const MAX_CURSOR: usize = 2048;
+
+/// Which page of a list.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Paging {
+    /// Rows per page.
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    pub limit: Option<u32>,
+    /// `meta.next_cursor` of the previous page.
+    pub cursor: Option<String>,
+}
+
+impl Paging {
+    /// How many rows.
+    pub fn limit(&self) -> i64 {
+        i64::from(self.limit.unwrap_or(DEFAULT_LIMIT))
+    }
+
+    /// The keys that the cursor holds; none for the first page. A cursor belongs to one list in one order, named by `scope`.
+    ///
+    /// # Errors
+    /// 400 `invalid_cursor`.
+    pub fn after<K: DeserializeOwned>(&self, scope: &str) -> Result<Option<K>, ApiError> {
+        let Some(cursor) = &self.cursor else { return Ok(None) };
+        let invalid = || {
+            ApiError::bad_request("invalid_cursor", "the cursor is not one of this list; start again without a cursor")
+        };
+        if cursor.len() > MAX_CURSOR {
+            return Err(invalid());
+        }
+        let json = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| invalid())?;
+        let (found, keys): (String, K) = serde_json::from_slice(&json).map_err(|_| invalid())?;
+        if found == scope { Ok(Some(keys)) } else { Err(invalid()) }
+    }
+}
+
+/// Makes the cursor that [`Paging::after`] reads.
+pub fn cursor<K: Serialize>(scope: &str, keys: &K) -> Option<String> {
+    serde_json::to_vec(&(scope, keys)).ok().map(|json| URL_SAFE_NO_PAD.encode(json))
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Paging {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Query(paging) = Query::<Self>::from_request_parts(parts, state)
+            .await
+            .map_err(|e| ApiError::bad_request("invalid_query", e.body_text()))?;
+        match paging.limit {
+            Some(limit) if !(1..=MAX_LIMIT).contains(&limit) => {
+                Err(ApiError::bad_request("invalid_limit", format!("limit must be between 1 and {MAX_LIMIT}")))
+            }
+            _ => Ok(paging),
+        }
+    }
+}
+
+/// What stands beside the rows of a page.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct Meta {
+    /// Rows per page.
+    pub limit: i64,
+    /// Hand this to `cursor` for the next page; null on the last.
+    pub next_cursor: Option<String>,
+    /// How many rows there are in all, where counting them is cheap.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<i64>,
+    /// What each provider contributed, where several were asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub providers: Option<BTreeMap<String, ProviderPart>>,
+}
+
+/// What a provider contributed to a list.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ProviderPart {
+    /// `ok`, `stale` (answered from what the host kept, while the provider is down) or `failed`.
+    pub state: String,
+    /// Why it is not `ok`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// One sentence for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// When the provider's library was last read completely, RFC 3339 UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<String>,
+}
+
+/// A page of rows.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Page<T> {
+    /// The rows.
+    pub data: Vec<T>,
+    /// What stands beside them.
+    pub meta: Meta,
+}
+
+impl<T: Serialize> IntoResponse for Page<T> {
+    fn into_response(self) -> Response {
+        Json(self).into_response()
+    }
+}
+
+/// A page whose rows the database already joined into a JSON array.
+pub struct RawPage {
+    /// A JSON array.
+    pub data: String,
+    /// What stands beside it.
+    pub meta: Meta,
+}
+
+impl IntoResponse for RawPage {
+    fn into_response(self) -> Response {
+        match serde_json::to_string(&self.meta) {
+            Ok(meta) => {
+                let body = format!("{{\"data\":{},\"meta\":{meta}}}", self.data);
+                ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+            }
+            Err(error) => ApiError::internal(error).into_response(),
+        }
+    }
+}

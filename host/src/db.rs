@@ -1,0 +1,122 @@
+//! The database: SQLite by default, PostgreSQL for several nodes, one SQL text for both.
+//!
+//! Functions per table live in `db/<table>.rs` and take an executor, so that a transaction composes. Times are BIGINT
+//! milliseconds since 1970 UTC, flags BIGINT 0 or 1, structures TEXT with JSON.
+
+use std::{str::FromStr, time::Duration};
+
+use sqlx::{
+    Any, AnyPool, Executor, Transaction,
+    any::{AnyConnectOptions, AnyPoolOptions},
+};
+
+/// A transaction that may write.
+pub type Tx = Transaction<'static, Any>;
+
+/// Which SQL dialect the few differing statements use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// The embedded database.
+    Sqlite,
+    /// A server that several nodes share.
+    Postgres,
+}
+
+/// The pools of the database.
+#[derive(Clone)]
+pub struct Db {
+    read: AnyPool,
+    write: AnyPool,
+    dialect: Dialect,
+}
+
+/// How long a request waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Db {
+    /// Opens the database at a `sqlite:` or `postgres:` URL. A SQLite file is made where there is none.
+    ///
+    /// # Errors
+    /// When the URL is not understood or nothing answers there.
+    pub async fn connect(url: &str) -> sqlx::Result<Self> {
+        sqlx::any::install_default_drivers();
+        if url.starts_with("sqlite:") { Self::connect_sqlite(url).await } else { Self::connect_postgres(url).await }
+    }
+
+    async fn connect_sqlite(url: &str) -> sqlx::Result<Self> {
+        let separator = if url.contains('?') { '&' } else { '?' };
+        let url = if url.contains("mode=") { url.to_owned() } else { format!("{url}{separator}mode=rwc") };
+        let options = AnyConnectOptions::from_str(&url)?;
+        let pool = |size: u32| {
+            AnyPoolOptions::new().max_connections(size).acquire_timeout(ACQUIRE_TIMEOUT).after_connect(|conn, _| {
+                Box::pin(async move {
+                    for pragma in [
+                        "PRAGMA busy_timeout = 10000",
+                        "PRAGMA journal_mode = WAL",
+                        "PRAGMA foreign_keys = ON",
+                        "PRAGMA synchronous = NORMAL",
+                        "PRAGMA temp_store = MEMORY",
+                    ] {
+                        conn.execute(pragma).await?;
+                    }
+                    Ok(())
+                })
+            })
+        };
+        // One writer, made first: SQLite has one anyway, and queueing here is fair where its lock is not.
+        let write = pool(1).connect_with(options.clone()).await?;
+        let read = pool(8).connect_with(options).await?;
+        Ok(Self { read, write, dialect: Dialect::Sqlite })
+    }
+
+    async fn connect_postgres(url: &str) -> sqlx::Result<Self> {
+        let options = AnyConnectOptions::from_str(url)?;
+        let pool =
+            AnyPoolOptions::new().max_connections(16).acquire_timeout(ACQUIRE_TIMEOUT).connect_with(options).await?;
+        Ok(Self { read: pool.clone(), write: pool, dialect: Dialect::Postgres })
+    }
+
+    /// The dialect of the database.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// For statements that only read.
+    pub fn read(&self) -> &AnyPool {
+        &self.read
+    }
+
+    /// Starts a transaction that may write. On SQLite it takes the write lock at once: a transaction that reads first
+    /// and writes later fails when another wrote in between.
+    ///
+    /// # Errors
+    /// When no connection is free in time, or the database is gone.
+    pub async fn write(&self) -> sqlx::Result<Tx> {
+        match self.dialect {
+            Dialect::Sqlite => self.write.begin_with("BEGIN IMMEDIATE").await,
+            Dialect::Postgres => self.write.begin().await,
+        }
+    }
+
+    /// Brings the schema up to date.
+    ///
+    /// # Errors
+    /// When a migration fails, or the database is newer than this program.
+    pub async fn migrate(&self) -> Result<(), sqlx::migrate::MigrateError> {
+        match self.dialect {
+            Dialect::Sqlite => sqlx::migrate!("../migrations/sqlite").run(&self.write).await,
+            Dialect::Postgres => sqlx::migrate!("../migrations/postgres").run(&self.write).await,
+        }
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
+}
+
+/// Milliseconds since 1970-01-01 UTC.
+pub fn now_ms() -> i64 {
+    chrono::Utc::now().timestamp_millis()
+}

@@ -1,0 +1,3 @@
+//! The layers around the router, one per file.
+
+pub mod request_id;
