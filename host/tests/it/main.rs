@@ -2,5 +2,7 @@
 
 mod support;
 
+mod crash;
+mod docs;
 mod edge;
 mod endpoints;

@@ -174,6 +174,25 @@ pub fn plugin(name: &str) -> PathBuf {
     path
 }
 
+/// The files of the demo library that the project ships.
+pub fn demo_library() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![demo_folder()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// The folder of the demo library.
+pub fn demo_folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/demo-library").canonicalize().unwrap()
+}
+
 fn configuration(server: &str, sections: &str) -> String {
     format!(
         "[server]\nmode = \"dev\"\nlisten = \"127.0.0.1:0\"\ndata_dir = \"data\"\n{server}\n\
