@@ -9,8 +9,6 @@ use axum::{
     response::Response,
 };
 
-use ipnet::IpNet;
-
 use crate::{AppState, config::Config};
 
 /// The longest path prefix that is taken from a proxy.
@@ -38,7 +36,7 @@ pub async fn layer(State(app): State<AppState>, mut request: Request, next: Next
 }
 
 fn identify(config: &Config, peer: IpAddr, headers: &HeaderMap) -> Client {
-    let trusted = |ip: IpAddr| trusts(config, ip);
+    let trusted = |ip: IpAddr| config.server.trusts(ip);
     let configured = config.server.public_url.as_ref().map(|url| url.path().trim_end_matches('/').to_owned());
     if !trusted(peer) {
         return Client { ip: peer, prefix: configured.unwrap_or_default() };
@@ -54,11 +52,6 @@ fn identify(config: &Config, peer: IpAddr, headers: &HeaderMap) -> Client {
         .unwrap_or(peer);
     let prefix = configured.or_else(|| forwarded_prefix(headers)).unwrap_or_default();
     Client { ip, prefix }
-}
-
-fn trusts(config: &Config, ip: IpAddr) -> bool {
-    let proxies = config.server.trusted_proxies.iter();
-    proxies.filter_map(|net| net.parse::<IpNet>().ok()).any(|net| net.contains(&ip))
 }
 
 fn forwarded_prefix(headers: &HeaderMap) -> Option<String> {
