@@ -1,14 +1,16 @@
 #!/bin/bash
 # The README's tour against a running host; stops at the first unexpected answer. Needs curl and jq.
 #   BASE           the host                        http://127.0.0.1:8080
-#   USERNAME       who signs in                    admin
+#   ZOTIFY_USER    who signs in                    admin
 #   PASSWORD_FILE  the file with the password      data/admin-password
 #   QUERY          a word of some track's title    sweep (a track of the demo library)
+# shellcheck disable=SC2016  # $uri in single quotes is jq's
 set -euo pipefail
+for tool in curl jq; do command -v "$tool" >/dev/null || { echo "missing: $tool" >&2; exit 2; }; done
 
 base=${BASE:-http://127.0.0.1:8080}
 base=${base%/}
-username=${USERNAME:-admin}
+username=${ZOTIFY_USER:-admin}
 password_file=${PASSWORD_FILE:-data/admin-password}
 query=${QUERY:-sweep}
 scratch=$(mktemp -d)
@@ -46,7 +48,7 @@ holds . "the host is ready"
 request 401 /api/providers
 holds '.code == "missing_credentials"' "without a token nothing is told"
 
-[ -r "$password_file" ] || fail "$password_file cannot be read; it is deleted at the first sign-in: set USERNAME and PASSWORD_FILE"
+[ -r "$password_file" ] || fail "$password_file cannot be read; it is deleted at the first sign-in: set ZOTIFY_USER and PASSWORD_FILE"
 tr -d '\n' <"$password_file" >"$scratch/password"
 request 200 /api/auth/login --data-urlencode "username=$username" --data-urlencode "password@$scratch/password"
 holds '.token_type == "bearer"' "$username signs in"
