@@ -6,3 +6,4 @@ mod crash;
 mod docs;
 mod edge;
 mod endpoints;
+mod library;

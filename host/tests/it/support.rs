@@ -103,13 +103,35 @@ impl TestApp {
 
     /// Signs in as a new admin; later requests carry the token.
     pub async fn admin(mut self) -> Self {
-        self.token = Some(self.sign_in("root-of-tests", true).await);
+        self.make_user("root-of-tests", true).await;
+        self.token = Some(self.sign_in("root-of-tests").await);
         self
     }
 
-    /// Makes a user and answers an access token.
-    pub async fn sign_in(&self, name: &str, admin: bool) -> String {
+    /// Signs in as the admin of an earlier host on the same folder.
+    pub async fn sign_in_again(mut self) -> Self {
+        self.token = Some(self.sign_in("root-of-tests").await);
+        self
+    }
+
+    /// Signs in as a new user without the admin's role.
+    pub async fn become_user(&mut self, name: &str) {
+        self.make_user(name, false).await;
+        self.token = Some(self.sign_in(name).await);
+    }
+
+    /// Later requests carry no token.
+    pub fn sign_out(&mut self) {
+        self.token = None;
+    }
+
+    /// Makes a user.
+    pub async fn make_user(&self, name: &str, admin: bool) {
         zotify_host::auth::create_user(&self.app, name, PASSWORD, admin).await.unwrap();
+    }
+
+    /// Answers an access token.
+    pub async fn sign_in(&self, name: &str) -> String {
         let body = serde_json::json!({"username": name, "password": PASSWORD});
         let reply = self.send(self.request(Method::POST, "/api/auth/login").json(&body)).await;
         reply.expect(200)["access_token"].as_str().unwrap().to_owned()
