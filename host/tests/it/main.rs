@@ -7,3 +7,4 @@ mod docs;
 mod edge;
 mod endpoints;
 mod library;
+mod peers;
