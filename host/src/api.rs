@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod extract;
 pub mod jobs;
+pub mod meta;
 pub mod page;
 pub mod user;
 

@@ -1,12 +1,10 @@
 //! `/api/auth`: registration, sign-in, tokens.
 
-use std::net::SocketAddr;
-
 use axum::{
     Form,
     body::{Body, to_bytes},
-    extract::{ConnectInfo, FromRequest, FromRequestParts, Request, State, rejection::FormRejection},
-    http::{StatusCode, header, request::Parts},
+    extract::{FromRequest, Request, State, rejection::FormRejection},
+    http::{HeaderMap, StatusCode, header},
     response::{AppendHeaders, IntoResponse},
 };
 use secrecy::SecretString;
@@ -18,12 +16,13 @@ use crate::{
     AppState,
     auth::{
         Principal, Role,
-        sessions::{self, Client, Grant},
+        sessions::{self, Grant, Origin},
         sign_in::sign_in,
         users::{self, NewUser},
     },
     config::Registration,
     error::{ApiError, ApiResult},
+    middleware::client::Client,
 };
 
 /// The largest body of these requests, in bytes.
@@ -78,16 +77,11 @@ async fn limited(request: Request) -> Result<Request, ApiError> {
     Ok(Request::from_parts(parts, Body::from(bytes)))
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Client {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let user_agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-        Ok(Self {
-            address: address.map(|ConnectInfo(address)| address.ip().to_canonical().to_string()),
-            user_agent: user_agent.map(|text| text.chars().take(MAX_USER_AGENT).collect()),
-        })
+fn origin(client: &Client, headers: &HeaderMap) -> Origin {
+    let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    Origin {
+        address: client.ip.to_string(),
+        user_agent: user_agent.map(|text| text.chars().take(MAX_USER_AGENT).collect()),
     }
 }
 
@@ -157,12 +151,13 @@ pub struct Login {
 pub async fn login(
     State(app): State<AppState>,
     client: Client,
+    headers: HeaderMap,
     FormOrJson(body): FormOrJson<Login>,
 ) -> ApiResult<impl IntoResponse> {
     if body.grant_type.as_deref().is_some_and(|grant| grant != "password") {
         return Err(ApiError::bad_request("unsupported_grant_type", "the only grant_type here is `password`"));
     }
-    let grant = sign_in(&app, &body.username, &body.password, client).await?;
+    let grant = sign_in(&app, &body.username, &body.password, origin(&client, &headers)).await?;
     Ok((NO_STORE, Json(grant)))
 }
 

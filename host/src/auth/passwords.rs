@@ -80,14 +80,14 @@ fn nobodys_hash() -> String {
     format!("$argon2id$v=19$m={m},t={t},p={p}${}${}", "A".repeat(22), "A".repeat(43))
 }
 
-/// Checks a password that somebody wants to set.
+/// Checks a password that somebody wants to set. `min_length` is in bytes of UTF-8.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn check_new(password: &SecretString, min_length: usize) -> Result<(), FieldError> {
     let password = password.expose_secret();
-    let (code, detail) = if password.chars().count() < min_length {
-        ("too_short", format!("the password needs at least {min_length} characters"))
+    let (code, detail) = if password.len() < min_length {
+        ("too_short", format!("the password needs at least {min_length} bytes"))
     } else if password.len() > MAX_LENGTH {
         ("too_long", format!("the password may have at most {MAX_LENGTH} bytes"))
     } else {

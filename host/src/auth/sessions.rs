@@ -41,12 +41,12 @@ pub struct Grant {
     pub refresh_token: String,
 }
 
-/// The client that signs in.
+/// Where a sign-in comes from.
 #[derive(Clone, Debug, Default)]
-pub struct Client {
-    /// Its network address.
-    pub address: Option<String>,
-    /// What it calls itself.
+pub struct Origin {
+    /// The client's network address.
+    pub address: String,
+    /// What the client calls itself.
     pub user_agent: Option<String>,
 }
 
@@ -54,13 +54,13 @@ pub struct Client {
 ///
 /// # Errors
 /// When the database or signing fails.
-pub async fn start(app: &App, tx: &mut Tx, user_id: &str, client: Client) -> Result<Grant, ApiError> {
+pub async fn start(app: &App, tx: &mut Tx, user_id: &str, origin: Origin) -> Result<Grant, ApiError> {
     let session = NewSession {
         id: Ulid::generate().to_string(),
         user_id: user_id.to_owned(),
         kind: "api".into(),
-        address: client.address,
-        user_agent: client.user_agent,
+        address: Some(origin.address),
+        user_agent: origin.user_agent,
         expires_at: session_end(app),
     };
     db::sessions::forget_ended(tx, user_id, now_ms() - KEEP_ENDED).await?;

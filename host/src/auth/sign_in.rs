@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use super::{
     bootstrap,
     principal::user_disabled,
-    sessions::{self, Client, Grant},
+    sessions::{self, Grant, Origin},
     throttle,
     users::Name,
 };
@@ -15,9 +15,9 @@ use crate::{App, db, error::ApiError};
 ///
 /// # Errors
 /// 401 `invalid_credentials` or `user_disabled`, 429 `too_many_attempts`, 503 when the host is busy.
-pub async fn sign_in(app: &App, name: &str, password: &SecretString, client: Client) -> Result<Grant, ApiError> {
+pub async fn sign_in(app: &App, name: &str, password: &SecretString, origin: Origin) -> Result<Grant, ApiError> {
     let name_key = Name::fold(name);
-    let address = client.address.clone().unwrap_or_default();
+    let address = origin.address.clone();
     throttle::check(app, &name_key, &address).await?;
     let user = db::users::find_by_name(app.db.read(), &name_key).await?;
     let hash = user.as_ref().map(|user| user.password_hash.as_str());
@@ -31,7 +31,7 @@ pub async fn sign_in(app: &App, name: &str, password: &SecretString, client: Cli
     if user.disabled != 0 {
         return Err(user_disabled());
     }
-    let grant = sessions::start(app, &mut tx, &user.id, client).await?;
+    let grant = sessions::start(app, &mut tx, &user.id, origin).await?;
     let first = bootstrap::take_first_sign_in(&mut tx, &user).await?;
     tx.commit().await?;
     if first {
