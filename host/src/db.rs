@@ -3,10 +3,18 @@
 //! Functions per table live in `db/<table>.rs` and take an executor, so that a transaction composes. Times are BIGINT
 //! milliseconds since 1970 UTC, flags BIGINT 0 or 1, structures TEXT with JSON.
 
+pub mod accounts;
+pub mod events;
 pub mod items;
+pub mod jobs;
 pub mod playlists;
 pub mod pull_runs;
 pub mod query;
+pub mod sessions;
+pub mod sign_ins;
+pub mod signing_keys;
+pub mod state;
+pub mod users;
 
 use std::{str::FromStr, time::Duration};
 
