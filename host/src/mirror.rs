@@ -3,6 +3,7 @@
 
 pub mod clean;
 pub mod fold;
+pub mod lookup;
 mod row;
 pub mod scope;
 
@@ -86,16 +87,17 @@ async fn pull_instance(app: &AppState, instance: &str, shared: bool, first: bool
 
 /// An instance says that its library changed: it is read soon, once for changes that follow each other.
 pub async fn library_changed(app: &AppState, instance: &str, account: Option<&str>) {
-    let read = async {
-        let accounts = accounts::of_instance(&app.db, instance).await?;
-        for found in accounts.iter().filter(|found| account.is_none_or(|id| id == found.id)) {
-            pull_soon(app, found, CALM_MS).await?;
-        }
-        sqlx::Result::Ok(())
-    };
-    if let Err(error) = read.await {
+    if let Err(error) = pull_changed(app, instance, account).await {
         tracing::warn!(instance, "cannot queue a pull: {error}");
     }
+}
+
+async fn pull_changed(app: &AppState, instance: &str, account: Option<&str>) -> sqlx::Result<()> {
+    let accounts = accounts::of_instance(&app.db, instance).await?;
+    for found in accounts.iter().filter(|found| account.is_none_or(|id| id == found.id)) {
+        pull_soon(app, found, CALM_MS).await?;
+    }
+    Ok(())
 }
 
 async fn pull_soon(app: &AppState, account: &Account, wait_ms: i64) -> sqlx::Result<()> {

@@ -3,7 +3,6 @@
 use sqlx::{
     Any, AssertSqlSafe, Encode, Type,
     any::AnyArguments,
-    error::BoxDynError,
     query::Query,
 };
 
@@ -11,13 +10,13 @@ use sqlx::{
 pub struct Sql {
     text: String,
     bound: usize,
-    args: Result<AnyArguments, BoxDynError>,
+    args: AnyArguments,
 }
 
 impl Sql {
     /// Starts with a piece of SQL.
     pub fn new(text: &'static str) -> Self {
-        Self { text: text.to_owned(), bound: 0, args: Ok(AnyArguments::default()) }
+        Self { text: text.to_owned(), bound: 0, args: AnyArguments::default() }
     }
 
     /// Adds a piece of SQL. Only literals: what comes from outside is bound.
@@ -38,10 +37,9 @@ impl Sql {
         self.bound += 1;
         self.text.push('$');
         self.text.push_str(&self.bound.to_string());
-        if let Ok(args) = &mut self.args {
-            if let Err(error) = args.add(value) {
-                self.args = Err(error);
-            }
+        if let Err(error) = self.args.add(value) {
+            // Texts and integers always encode; without its value the statement fails as a whole.
+            tracing::error!("a value cannot be bound: {error}");
         }
         self
     }
@@ -63,6 +61,6 @@ impl Sql {
 
     /// The finished statement.
     pub fn query(self) -> Query<'static, Any, AnyArguments> {
-        sqlx::query_with_result(AssertSqlSafe(self.text), self.args)
+        sqlx::query_with(AssertSqlSafe(self.text), self.args)
     }
 }
