@@ -64,3 +64,5 @@ pub async fn serve(app: AppState, listener: TcpListener, shutdown: impl Future<O
     }
     Ok(())
 }
+
+pub async fn run(_config: crate::config::Config) -> Result<(), Box<dyn std::error::Error + Send + Sync>> { Err("being written".into()) }
