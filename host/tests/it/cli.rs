@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Output},
 };
@@ -14,7 +15,7 @@ fn host(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output
             command.env_remove(name);
         }
     }
-    command.args(arguments).current_dir(folder).envs(variables.iter().copied()).output().unwrap()
+    command.args(arguments).current_dir(folder).envs(variables.iter().copied()).output().expect("the program starts")
 }
 
 fn out(output: &Output) -> String {
@@ -87,16 +88,16 @@ fn the_doctor_names_faults_and_remedies() {
     assert!(!dir.path().join("data").exists(), "the doctor changes nothing");
 
     fs::create_dir(dir.path().join("data")).unwrap();
-    fs::write(
-        dir.path().join("data/zotify.db"),
-        "not a database, but longer than a header of one hundred bytes ".repeat(9),
-    )
-    .unwrap();
+    let text = "not a database, but longer than a header of one hundred bytes ".repeat(9);
+    fs::write(dir.path().join("data/zotify.db"), text).unwrap();
+    let key = dir.path().join("data/secret.key");
+    fs::write(&key, "").unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     let ill = host(dir.path(), &["doctor"], &variables);
     assert_eq!(ill.status.code(), Some(1), "{}", out(&ill));
     let text = out(&ill);
     assert!(
-        text.contains("fail  database") && text.contains("fail  secret key") && text.contains("→ restore it"),
+        text.contains("fail  database") && text.contains("fail  secret key") && text.contains("→ chmod 600"),
         "{text}"
     );
 

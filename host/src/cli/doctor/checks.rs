@@ -19,7 +19,7 @@ mod plugins;
 pub(super) async fn all(config: &Config) -> Vec<Finding> {
     let mut findings = vec![configuration(config), data_folder(config)];
     findings.extend(database(config).await);
-    findings.extend(secret_key(config));
+    findings.push(secret_key(config).await);
     findings.extend(plugins::folders(config));
     findings.push(sandbox(config));
     findings.push(disk(config));
@@ -103,27 +103,34 @@ async fn database(config: &Config) -> Option<Finding> {
     })
 }
 
-fn secret_key(config: &Config) -> Option<Finding> {
+async fn secret_key(config: &Config) -> Finding {
     if config.secrets.master_key.is_some() {
-        return Some(Finding::ok("secret key", "given by secrets.master_key"));
+        return Finding::ok("secret key", "given by secrets.master_key");
     }
     let file = config.server.data_dir.join("secret.key");
     let Ok(meta) = fs::metadata(&file) else {
-        if config.sqlite_file().is_some_and(|file| file.exists()) {
-            let detail = format!("{} is missing, the database is there", file.display());
-            return Some(Finding::fail(
-                "secret key",
-                detail,
-                "restore it from the backup that the database belongs to",
-            ));
+        if !holds_sealed(config).await {
+            return Finding::ok("secret key", "will be made at the first start");
         }
-        return Some(Finding::ok("secret key", "will be made at the first start"));
+        let detail = format!("{} is missing, and the database needs it", file.display());
+        return Finding::fail("secret key", detail, "restore it from the backup that the database belongs to");
     };
     if meta.permissions().mode() & 0o077 != 0 {
         let detail = format!("others than the owner can read {}", file.display());
-        return Some(Finding::fail("secret key", detail, format!("chmod 600 {}", file.display())));
+        return Finding::fail("secret key", detail, format!("chmod 600 {}", file.display()));
     }
-    Some(Finding::ok("secret key", file.display().to_string()))
+    Finding::ok("secret key", file.display().to_string())
+}
+
+/// Whether the database holds something that only the lost key opens; the keys that sign tokens are always sealed.
+async fn holds_sealed(config: &Config) -> bool {
+    if config.sqlite_file().is_some_and(|file| !file.exists()) {
+        return false;
+    }
+    let Ok(db) = Db::connect(&config.database.url).await else { return false };
+    let count = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM signing_keys").fetch_one(db.read()).await;
+    db.close().await;
+    count.is_ok_and(|count| count > 0)
 }
 
 fn sandbox(config: &Config) -> Finding {
@@ -228,20 +235,23 @@ mod tests {
         Config::parse(toml, folder).unwrap()
     }
 
-    #[test]
-    fn a_readable_secret_key_fails_and_so_does_a_lost_one() {
+    #[tokio::test]
+    async fn a_readable_secret_key_fails_and_so_does_a_lost_one() {
         let dir = tempfile::tempdir().unwrap();
         let config = config(dir.path(), "");
-        assert_eq!(secret_key(&config).unwrap().outcome, Outcome::Ok);
         config.create_folders().unwrap();
-        fs::write(config.server.data_dir.join("zotify.db"), "").unwrap();
-        assert!(secret_key(&config).unwrap().detail.contains("missing"));
+        let db = Db::connect(&config.database.url).await.unwrap();
+        assert_eq!(secret_key(&config).await.outcome, Outcome::Ok);
+        let mut tx = db.write().await.unwrap();
+        sqlx::query("CREATE TABLE signing_keys AS SELECT 1").execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+        assert!(secret_key(&config).await.detail.contains("missing"));
         let key = config.server.data_dir.join("secret.key");
         fs::write(&key, "").unwrap();
         fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
-        assert_eq!(secret_key(&config).unwrap().outcome, Outcome::Fail);
+        assert_eq!(secret_key(&config).await.outcome, Outcome::Fail);
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
-        assert_eq!(secret_key(&config).unwrap().outcome, Outcome::Ok);
+        assert_eq!(secret_key(&config).await.outcome, Outcome::Ok);
     }
 
     #[test]
