@@ -67,13 +67,8 @@ pub struct Started {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The data folder cannot be made.
-    #[error("the data folder {path} cannot be made: {source}; set server.data_dir to a folder that this user may write to")]
-    DataDir {
-        /// Where.
-        path: std::path::PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
+    #[error("{0}; set server.data_dir to a folder that this user may write to")]
+    Folders(std::io::Error),
     /// The database does not answer.
     #[error("the database cannot be opened: {0}; see database.url")]
     Database(#[from] sqlx::Error),
@@ -96,8 +91,7 @@ impl App {
     /// What has to be mended first.
     pub async fn start(config: Config) -> Result<Started, StartError> {
         let config = Arc::new(config);
-        let data_dir = &config.server.data_dir;
-        make_private(data_dir).map_err(|source| StartError::DataDir { path: data_dir.clone(), source })?;
+        config.create_folders().map_err(StartError::Folders)?;
         let db = Db::connect(&config.database.url).await?;
         db.migrate().await?;
         let secrets = Secrets::load(&config, &db).await?;
@@ -145,10 +139,4 @@ impl App {
     pub fn data_dir(&self) -> &Path {
         &self.config.server.data_dir
     }
-}
-
-/// Makes a folder that only its owner can look into, where there is none.
-fn make_private(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

@@ -1,1 +1,2 @@
 //! Being written.
+pub fn main() -> std::process::ExitCode { std::process::ExitCode::FAILURE }
