@@ -3,6 +3,9 @@
 //! Functions per table live in `db/<table>.rs` and take an executor, so that a transaction composes. Times are BIGINT
 //! milliseconds since 1970 UTC, flags BIGINT 0 or 1, structures TEXT with JSON.
 
+pub mod plugin_kv;
+pub mod plugin_trust;
+
 use std::{str::FromStr, time::Duration};
 
 use sqlx::{
