@@ -36,7 +36,10 @@ pub fn main() -> ExitCode {
 fn run(mut socket: UnixStream) -> io::Result<ExitCode> {
     let Some(first) = frame::read_blocking(&mut socket)? else { return Ok(ExitCode::SUCCESS) };
     if first.kind != Kind::Hello {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the first frame is no hello; this is no program to start by hand"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the first frame is no hello; this is no program to start by hand",
+        ));
     }
     let hello: Hello = wire::decode(&first.body).map_err(io::Error::other)?;
     match start(&hello) {

@@ -29,11 +29,7 @@ pub struct Usage {
 }
 
 /// The value of a key.
-pub async fn get(
-    db: impl Executor<'_, Database = Any>,
-    scope: Scope<'_>,
-    key: &[u8],
-) -> sqlx::Result<Option<Vec<u8>>> {
+pub async fn get(db: impl Executor<'_, Database = Any>, scope: Scope<'_>, key: &[u8]) -> sqlx::Result<Option<Vec<u8>>> {
     sqlx::query_scalar("SELECT value FROM plugin_kv WHERE instance = $1 AND account = $2 AND key = $3")
         .bind(scope.instance)
         .bind(scope.account)
@@ -116,8 +112,10 @@ pub async fn scan(
     }
     sql.push_str(" ORDER BY key");
     let start = after.unwrap_or(prefix);
-    let mut query =
-        sqlx::query(AssertSqlSafe(sql)).bind(scope.instance.to_owned()).bind(scope.account.to_owned()).bind(start.to_vec());
+    let mut query = sqlx::query(AssertSqlSafe(sql))
+        .bind(scope.instance.to_owned())
+        .bind(scope.account.to_owned())
+        .bind(start.to_vec());
     if let Some(end) = end {
         query = query.bind(end);
     }

@@ -140,7 +140,8 @@ impl Egress {
             return Err(denied("the address cannot be reached"));
         };
         let name = host.to_string().to_ascii_lowercase();
-        let by_admin = |rule: &HostRule| matches!(rule, HostRule::Origin { host, port: p } if *host == name && *p == port);
+        let by_admin =
+            |rule: &HostRule| matches!(rule, HostRule::Origin { host, port: p } if *host == name && *p == port);
         if self.hosts.iter().any(by_admin) {
             return Ok(&clients.anywhere);
         }
@@ -270,7 +271,13 @@ mod tests {
 
         let open = granted(Vec::new(), true);
         assert_eq!(kind(&open, "https://anything.example.org/"), None);
-        for url in ["http://127.0.0.1/", "http://[::1]/", "http://169.254.169.254/", "http://0x7f.1/", "http://[::ffff:10.0.0.1]/"] {
+        for url in [
+            "http://127.0.0.1/",
+            "http://[::1]/",
+            "http://169.254.169.254/",
+            "http://0x7f.1/",
+            "http://[::ffff:10.0.0.1]/",
+        ] {
             assert_eq!(kind(&open, url), denied, "{url}");
         }
     }

@@ -34,11 +34,8 @@ fn runtime() -> std::io::Result<&'static Runtime> {
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime);
     }
-    let made = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("plugins")
-        .enable_time()
-        .build()?;
+    let made =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("plugins").enable_time().build()?;
     Ok(RUNTIME.get_or_init(move || made))
 }
 
@@ -50,7 +47,12 @@ pub(super) struct Local {
 
 impl Local {
     /// Loads a plugin and makes an instance. Blocks while the plugin's constructors run.
-    pub(super) fn load(plugin: &Path, create: &CreateRequest, services: Arc<Services>, host: Handle) -> Result<Self, Refusal> {
+    pub(super) fn load(
+        plugin: &Path,
+        create: &CreateRequest,
+        services: Arc<Services>,
+        host: Handle,
+    ) -> Result<Self, Refusal> {
         let plugins = runtime()
             .map_err(|e| Refusal::new(super::refusal::Code::HostFailed, format!("no threads for plugins: {e}")))?
             .handle()

@@ -108,7 +108,8 @@ pub(super) async fn launch(
     record(label, child.stderr.take());
     ours.set_nonblocking(true)?;
     let mut socket = UnixStream::from_std(ours)?;
-    let answer = tokio::time::timeout(timeout, greet(&mut socket, hello, log)).await.map_err(|_| LaunchError::Timeout)?;
+    let answer =
+        tokio::time::timeout(timeout, greet(&mut socket, hello, log)).await.map_err(|_| LaunchError::Timeout)?;
     let Some(frame) = answer? else {
         let status = tokio::time::timeout(timeout, child.wait()).await.map_err(|_| LaunchError::Timeout)??;
         return Err(LaunchError::Ended(describe(status)));

@@ -103,7 +103,9 @@ impl Catalogue {
             Some(Found { manifest: Err(refusal), path, .. }) => {
                 Err(Refusal { detail: format!("{}: {}", path.display(), refusal.detail), ..refusal.clone() })
             }
-            _ => Err(Refusal::new(Code::PluginNotFound, format!("no file in the plugin folders is the plugin {plugin}"))),
+            _ => {
+                Err(Refusal::new(Code::PluginNotFound, format!("no file in the plugin folders is the plugin {plugin}")))
+            }
         }
     }
 

@@ -67,7 +67,12 @@ impl Link {
         });
         let (reading, writing) = socket.into_split();
         tokio::spawn(write(writing, to_write, link.kill.clone()));
-        let reader = Reader { link: Arc::clone(&link), services, running: Arc::default(), permits: Arc::new(Semaphore::new(HOST_CALLS)) };
+        let reader = Reader {
+            link: Arc::clone(&link),
+            services,
+            running: Arc::default(),
+            permits: Arc::new(Semaphore::new(HOST_CALLS)),
+        };
         (link, tokio::spawn(reader.run(reading)))
     }
 
@@ -192,7 +197,16 @@ impl Drop for Reader {
 
 impl Reader {
     async fn run(self, mut socket: OwnedReadHalf) -> io::Result<()> {
-        while let Some(frame) = frame::read(&mut socket).await? {
+        loop {
+            let frame = match frame::read(&mut socket).await {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return Ok(()),
+                // What a process leaves behind that ends in the middle of something.
+                Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof) => {
+                    return Ok(());
+                }
+                Err(e) => return Err(e),
+            };
             match frame.kind {
                 Kind::Reply | Kind::Error | Kind::Chunk | Kind::End => self.link.answer(frame),
                 Kind::Log => self.services.log(&frame.body),
@@ -205,7 +219,6 @@ impl Reader {
                 kind => return Err(io::Error::other(format!("{kind:?} is no frame for the host"))),
             }
         }
-        Ok(())
     }
 
     fn host_call(&self, frame: Frame) -> io::Result<()> {

@@ -52,15 +52,13 @@ impl Code {
                 "Get a build of the plugin for this host's binary interface, or build it with the current \
                  zotify-plugin-api.",
             ),
-            Self::GlibcTooNew => (
-                "glibc_too_new",
-                "Get a build of the plugin for an older system, or run the host on a newer one.",
-            ),
+            Self::GlibcTooNew => {
+                ("glibc_too_new", "Get a build of the plugin for an older system, or run the host on a newer one.")
+            }
             Self::ManifestInvalid => ("manifest_invalid", "Tell the plugin's author; nothing can be set to change it."),
-            Self::ConstructorFailed => (
-                "constructor_failed",
-                "Tell the plugin's author; `zotify-host plugin check FILE` shows the details.",
-            ),
+            Self::ConstructorFailed => {
+                ("constructor_failed", "Tell the plugin's author; `zotify-host plugin check FILE` shows the details.")
+            }
             Self::ProbeTimeout => (
                 "probe_timeout",
                 "Restart the host when the machine is less busy; if it stays, tell the plugin's author.",
@@ -69,10 +67,9 @@ impl Code {
                 "protocol_unsupported",
                 "Update the host if the plugin is newer than it, or the plugin if it is older.",
             ),
-            Self::DuplicateId => (
-                "duplicate_id",
-                "Keep one of the files and take the others out of the plugin folders.",
-            ),
+            Self::DuplicateId => {
+                ("duplicate_id", "Keep one of the files and take the others out of the plugin folders.")
+            }
             Self::HashChanged => (
                 "hash_changed",
                 "If you changed the file yourself, run `zotify-host plugin approve FILE` (for bundled plugins: \

@@ -1,13 +1,6 @@
 //! Keeps the process of one instance running: starts it, notices its end, starts it again, gives it up.
 
-use std::{
-    collections::VecDeque,
-    io,
-    path::PathBuf,
-    process::ExitStatus,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, io, path::PathBuf, process::ExitStatus, sync::Arc, time::Duration};
 
 use nix::sys::signal::Signal;
 use std::os::unix::process::ExitStatusExt as _;
@@ -99,6 +92,16 @@ impl Supervisor {
         })
     }
 
+    /// Ends when the first start succeeded, failed, or is to be tried again after a pause.
+    pub(super) fn settled(&self) -> impl Future<Output = ()> + use<> {
+        let mut slot = self.slot.subscribe();
+        async move {
+            let up_or_over = slot.wait_for(|slot| !matches!(slot, Slot::Starting));
+            // Crashing at each start takes until the quarantine; nobody waits that long.
+            let _ = tokio::time::timeout(START_TIMEOUT, up_or_over).await;
+        }
+    }
+
     /// Calls a method of the plugin.
     pub(super) async fn call(&self, method: &str, payload: Vec<u8>, deadline: Instant) -> Result<Vec<u8>> {
         let link = self.link(deadline).await?;
@@ -132,8 +135,16 @@ impl Supervisor {
         if *known != now {
             tracing::info!(instance = self.plan.create.instance, "a folder was replaced; the plugin is started anew");
             *known = now;
-            self.slot.send_replace(Slot::Starting);
-            self.restart.notify_one();
+            let was_up = self.slot.send_if_modified(|slot| {
+                let up = matches!(slot, Slot::Up(_));
+                if up {
+                    *slot = Slot::Starting;
+                }
+                up
+            });
+            if was_up {
+                self.restart.notify_one();
+            }
         }
     }
 
@@ -185,7 +196,6 @@ impl Supervisor {
         let (link, mut reader) = Link::new(socket, Arc::clone(&self.services), grace);
         self.slot.send_replace(Slot::Up(Arc::clone(&link)));
         self.health.started(ready.sandbox, roots);
-        let mut killed = false;
         let (wanted, read) = tokio::select! {
             read = &mut reader => (None, Some(read.map_err(io::Error::other).flatten())),
             () = link.kill.cancelled() => (None, None),
@@ -196,21 +206,7 @@ impl Supervisor {
         if let Some(Err(error)) = &read {
             tracing::warn!(instance = self.plan.create.instance, "the plugin's process breaks the rules: {error}");
         }
-        // A process that closed its socket is ending; every other one is ended.
-        let ending = matches!(read, Some(Ok(()))).then(|| tokio::time::timeout(END_TIMEOUT, child.wait()));
-        let status = match ending {
-            Some(wait) => wait.await.ok(),
-            None => None,
-        };
-        let status = match status {
-            Some(status) => status,
-            None => {
-                killed = true;
-                // Fails only where it has ended meanwhile.
-                let _ = child.start_kill();
-                child.wait().await
-            }
-        };
+        let (status, killed) = reap(&mut child, matches!(read, Some(Ok(())))).await;
         reader.abort();
         self.finish(&link, status, killed, wanted)
     }
@@ -259,6 +255,20 @@ impl Supervisor {
         let launched = launch::launch(program, folder, &hello, START_TIMEOUT, &create.instance, &log).await?;
         Ok((launched, roots.iter().map(|(path, _)| path.clone()).collect()))
     }
+}
+
+/// Waits for a process that is ending by itself; kills every other one, and one that does not get on with it. Answers
+/// whether it had to be killed.
+async fn reap(child: &mut tokio::process::Child, ending: bool) -> (io::Result<ExitStatus>, bool) {
+    if ending && let Ok(status) = tokio::time::timeout(END_TIMEOUT, child.wait()).await {
+        return (status, false);
+    }
+    if let Ok(Some(status)) = child.try_wait() {
+        return (Ok(status), false);
+    }
+    // Fails only where it has ended meanwhile.
+    let _ = child.start_kill();
+    (child.wait().await, true)
 }
 
 /// Makes the process's own folder, which only the host's user may look into.

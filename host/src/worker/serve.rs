@@ -43,9 +43,15 @@ const MAX_ANSWER: usize = 24 << 20;
 type Answer = Result<Vec<u8>, Vec<u8>>;
 
 /// Makes the instance and serves it until the host closes the socket.
-pub(super) fn run(mut socket: UnixStream, ready: &Ready, library: Library, create: &CreateRequest) -> io::Result<ExitCode> {
+pub(super) fn run(
+    mut socket: UnixStream,
+    ready: &Ready,
+    library: Library,
+    create: &CreateRequest,
+) -> io::Result<ExitCode> {
     let (outgoing, mut to_write) = mpsc::channel(OUTGOING);
-    let remote = Arc::new(RemoteHost { outgoing: outgoing.clone(), waiting: Mutex::default(), next_id: AtomicU64::new(1) });
+    let remote =
+        Arc::new(RemoteHost { outgoing: outgoing.clone(), waiting: Mutex::default(), next_id: AtomicU64::new(1) });
     let instance = match library.create(create, Arc::new(Remote(Arc::clone(&remote)))) {
         Ok(instance) => instance,
         Err(error) => {

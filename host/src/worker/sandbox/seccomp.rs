@@ -138,17 +138,13 @@ pub(super) fn apply() -> Result<(), String> {
     Ok(())
 }
 
-fn compile(
-    rules: BTreeMap<libc::c_long, Vec<SeccompRule>>,
-    errno: libc::c_int,
-) -> Result<BpfProgram, BackendError> {
+fn compile(rules: BTreeMap<libc::c_long, Vec<SeccompRule>>, errno: libc::c_int) -> Result<BpfProgram, BackendError> {
     let arch = std::env::consts::ARCH.try_into()?;
     SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(errno.unsigned_abs()), arch)?.try_into()
 }
 
 fn rules() -> Result<BTreeMap<libc::c_long, Vec<SeccompRule>>, BackendError> {
-    let mut rules: BTreeMap<_, Vec<_>> =
-        DENIED.iter().chain(DENIED_HERE).map(|&call| (call, Vec::new())).collect();
+    let mut rules: BTreeMap<_, Vec<_>> = DENIED.iter().chain(DENIED_HERE).map(|&call| (call, Vec::new())).collect();
     let own = u64::from(getpid().as_raw().unsigned_abs());
     let thread = u64::from(libc::CLONE_THREAD.unsigned_abs());
     // Threads, but no processes.
