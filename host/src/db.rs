@@ -6,6 +6,8 @@
 pub mod accounts;
 pub mod events;
 pub mod jobs;
+pub mod plugin_kv;
+pub mod plugin_trust;
 pub mod sessions;
 pub mod sign_ins;
 pub mod signing_keys;
