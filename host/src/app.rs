@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
     db::Db,
     jobs::{self, Queue},
     mirror,
-    providers::{Registry, Start},
+    providers::{Hooks, Registry, StartContext, own_program},
     secrets::{Secrets, SecretsError},
 };
 
@@ -83,6 +84,19 @@ pub enum StartError {
     Bootstrap(#[from] BootstrapError),
 }
 
+/// Passes on what plugins say of their libraries.
+async fn hear(app: AppState, mut changes: mpsc::UnboundedReceiver<(String, Option<String>)>) {
+    loop {
+        tokio::select! {
+            () = app.shutdown.cancelled() => return,
+            change = changes.recv() => match change {
+                Some((instance, account)) => mirror::library_changed(&app, &instance, account.as_deref()).await,
+                None => return,
+            }
+        }
+    }
+}
+
 impl App {
     /// Opens the database, brings it up to date, loads keys, and starts plugins and background work. Plugins load on
     /// in the background.
@@ -98,13 +112,21 @@ impl App {
         let tokens = Tokens::load(&db, &secrets).await?;
         let shutdown = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let providers = Registry::start(Start {
+        let (changed, changes) = mpsc::unbounded_channel();
+        let providers = Registry::start(StartContext {
             config: config.clone(),
             db: db.clone(),
+            hooks: Hooks {
+                library_changed: Box::new(move |instance, account| {
+                    // Fails only while the host stops.
+                    let _ = changed.send((instance.to_owned(), account.map(str::to_owned)));
+                }),
+                ..Hooks::default()
+            },
             shutdown: shutdown.clone(),
             tasks: tasks.clone(),
-        })
-        .await;
+            program: own_program(),
+        });
         let app = AppState(Arc::new(Self {
             config,
             db,
@@ -120,18 +142,19 @@ impl App {
         let admin_password = auth::bootstrap_admin(&app).await?;
         app.tasks.spawn(jobs::run(app.clone(), app.shutdown.clone()));
         mirror::start(&app);
+        app.tasks.spawn(hear(app.clone(), changes));
         Ok(Started { app, admin_password })
     }
 
-    /// Ends background work, plugins and database, in this order.
+    /// Ends background work and plugins, then the database.
     pub async fn stop(&self) {
         self.shutdown.cancel();
+        self.providers.stop();
         self.tasks.close();
         let grace = Duration::from_secs(self.config.server.shutdown_grace_s);
         if tokio::time::timeout(grace, self.tasks.wait()).await.is_err() {
             tracing::warn!("some background work did not end within {grace:?} and goes on at the next start");
         }
-        self.providers.stop().await;
         self.db.close().await;
     }
 

@@ -5,9 +5,13 @@
 
 pub mod accounts;
 pub mod events;
+pub mod items;
 pub mod jobs;
+pub mod playlists;
 pub mod plugin_kv;
 pub mod plugin_trust;
+pub mod pull_runs;
+pub mod query;
 pub mod sessions;
 pub mod sign_ins;
 pub mod signing_keys;

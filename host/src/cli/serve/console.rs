@@ -1,6 +1,7 @@
 //! What `serve` tells the person who started it: what was loaded, where to go, how the scan gets on.
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     io::{self, IsTerminal as _, Write as _},
     net::SocketAddr,
@@ -10,11 +11,10 @@ use std::{
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{
-    AppState,
+    AppState, accounts,
     auth::bootstrap::{ADMIN, PASSWORD_FILE},
     db,
-    jobs::pull::PullLibrary,
-    jobs::Job as _,
+    jobs::{Job as _, pull::PullLibrary},
     providers::Report,
 };
 
@@ -58,11 +58,26 @@ fn plugins(text: &mut String, reports: &[Report]) {
     }
     text.push_str("\nProviders:\n");
     for report in reports {
-        let _ = writeln!(text, "  {}", report.line());
+        let _ = writeln!(text, "  {}", line(report));
         if let Some(problem) = &report.problem {
             let _ = writeln!(text, "    {}: {}\n    {}", problem.code, problem.detail, problem.remedy);
         }
     }
+}
+
+/// What is loaded, from where, in which run mode, locked down or not.
+fn line(report: &Report) -> String {
+    let state = format!("{:?}", report.state).to_lowercase();
+    let mut line = format!("{:<12} {state:<8} {} {}", report.id, report.name, report.version.as_deref().unwrap_or(""));
+    if let Some(source) = &report.source {
+        let origin = if source.bundled { "bundled" } else { "trusted" };
+        let _ = write!(line, " · {} ({origin})", source.file);
+    }
+    let _ = write!(line, " · {}", report.isolation);
+    if let Some(sandbox) = &report.sandbox {
+        let _ = write!(line, " · sandbox {}", format!("{:?}", sandbox.state).to_lowercase());
+    }
+    line
 }
 
 fn say(text: &str) {
@@ -79,7 +94,7 @@ async fn follow(app: &AppState) {
     let style = ProgressStyle::with_template("{spinner} {msg} {wide_bar} {pos}/{len} {per_sec} {eta}");
     let mut seen = false;
     while !app.shutdown.is_cancelled() {
-        match db::jobs::active(app.db.read(), PullLibrary::NAME).await {
+        match db::jobs::unfinished(app.db.read(), PullLibrary::NAME).await {
             Ok(jobs) if jobs.is_empty() && seen => break,
             Ok(jobs) => {
                 seen = seen || !jobs.is_empty();
@@ -106,9 +121,17 @@ async fn follow(app: &AppState) {
     }
 }
 
+/// What all libraries hold together.
 async fn summarise(app: &AppState) {
-    if let Ok(counts) = db::items::counts(app.db.read()).await {
-        let parts: Vec<_> = counts.iter().map(|(kind, n)| format!("{n} {kind}s")).collect();
-        say(&format!("\nLibrary: {}\n", if parts.is_empty() { "empty".to_owned() } else { parts.join(", ") }));
+    let mut accounts = Vec::new();
+    for handle in app.providers.instances() {
+        accounts.extend(accounts::of_instance(&app.db, handle.id()).await.unwrap_or_default());
     }
+    let accounts: Vec<_> = accounts.into_iter().map(|account| account.id).collect();
+    let mut kinds = BTreeMap::<String, i64>::new();
+    for count in db::items::counts(app.db.read(), &accounts).await.unwrap_or_default() {
+        *kinds.entry(count.kind).or_default() += count.items;
+    }
+    let parts: Vec<_> = kinds.iter().rev().map(|(kind, n)| format!("{n} {kind}s")).collect();
+    say(&format!("\nLibrary: {}\n", if parts.is_empty() { "empty".to_owned() } else { parts.join(", ") }));
 }
