@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
@@ -138,10 +138,10 @@ impl Watcher {
         self.debouncer.insert(debouncer).watch(folder, RecursiveMode::Recursive)
     }
 
-    fn warn(&self, folder: &PathBuf, error: &notify_debouncer_full::notify::Error) {
+    fn warn(&self, folder: &Path, error: &notify_debouncer_full::notify::Error) {
         let text = format!("changes in {} are not noticed: {error}", folder.display());
         let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
-        if warnings.insert(folder.clone(), text.clone()).as_ref() != Some(&text) {
+        if warnings.insert(folder.to_owned(), text.clone()).as_ref() != Some(&text) {
             tracing::warn!("{text}");
         }
     }

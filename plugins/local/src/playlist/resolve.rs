@@ -21,7 +21,7 @@ use crate::{
 const MAX_NAMES: usize = 20_000;
 
 /// Finds files for the entries of one playlist.
-pub(super) struct Resolver<'a> {
+pub(crate) struct Resolver<'a> {
     folders: &'a Folders,
     directory: PathBuf,
     /// The names in a directory, by how they are compared.
@@ -30,14 +30,14 @@ pub(super) struct Resolver<'a> {
 
 impl<'a> Resolver<'a> {
     /// A resolver for the playlist at a path.
-    pub(super) fn new(folders: &'a Folders, playlist: &Path) -> Self {
+    pub(crate) fn new(folders: &'a Folders, playlist: &Path) -> Self {
         let directory = playlist.parent().unwrap_or(Path::new("/")).to_owned();
         Self { folders, directory, listings: HashMap::new() }
     }
 
     /// The audio file that an entry names, if it is inside the folders: first as it is spelled, then by names that
     /// differ only in case or in how letters are composed.
-    pub(super) fn find(&mut self, line: &Line) -> Option<FileKey> {
+    pub(crate) fn find(&mut self, line: &Line) -> Option<FileKey> {
         let paths: Vec<PathBuf> =
             spellings(line).iter().filter_map(|path| normal(&self.directory.join(path))).collect();
         let exact = paths.iter().find_map(|path| self.check(path));

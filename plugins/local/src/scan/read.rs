@@ -14,7 +14,7 @@ use crate::tags::{self, Skip, Tags};
 const SAMPLE: u64 = 16 << 10;
 
 /// What was read of a file.
-pub(super) struct Contents {
+pub(crate) struct Contents {
     /// As the file was when it was opened.
     pub stat: Stat,
     /// What its tags say.
@@ -29,7 +29,7 @@ pub(super) struct Contents {
 ///
 /// # Errors
 /// Why it is left out.
-pub(super) fn read(found: &Found, root: &Path) -> Result<Contents, Skip> {
+pub(crate) fn read(found: &Found, root: &Path) -> Result<Contents, Skip> {
     let file = File::open(found.key.path(root)).map_err(|e| skip(&e))?;
     let metadata = file.metadata().map_err(|e| skip(&e))?;
     if !metadata.is_file() {

@@ -38,7 +38,7 @@ const MAX_DEATHS: u32 = 1;
 const MAX_SKIP_NAME: usize = 300;
 
 /// What a run starts from.
-pub(super) struct Start {
+pub(crate) struct Start {
     /// Where it stands.
     pub position: Position,
     /// Whether it names everything.
@@ -62,7 +62,7 @@ pub(super) struct Start {
 }
 
 /// A run.
-pub(super) struct Run {
+pub(crate) struct Run {
     start: Start,
     /// Where it stands.
     pub position: Position,
@@ -103,7 +103,7 @@ impl Draft {
 
 impl Run {
     /// Compares what there is with what was there.
-    pub(super) fn new(mut start: Start) -> Self {
+    pub(crate) fn new(mut start: Start) -> Self {
         let mut run = Self {
             position: start.position,
             state: std::mem::take(&mut start.state),
@@ -171,7 +171,7 @@ impl Run {
     }
 
     /// The files that the next page reads at most.
-    pub(super) fn about_to_read(&self) -> Reading {
+    pub(crate) fn about_to_read(&self) -> Reading {
         let files: Vec<String> = self.work.iter().take(self.max_files()).map(|found| found.key.locator()).collect();
         let was_alone = self.start.interrupted.files.len() == 1 && files == self.start.interrupted.files;
         Reading { deaths: if was_alone { self.start.interrupted.deaths + 1 } else { 0 }, files }
@@ -200,7 +200,7 @@ impl Run {
     }
 
     /// Whether the last page was filled.
-    pub(super) fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.is_swept && self.work.is_empty() && self.waiting.is_empty() && self.removed.is_empty()
     }
 
@@ -208,7 +208,7 @@ impl Run {
     ///
     /// # Errors
     /// Never for valid instance ids.
-    pub(super) fn page(&mut self) -> Result<LibraryPage> {
+    pub(crate) fn page(&mut self) -> Result<LibraryPage> {
         let mut draft = Draft {
             page: LibraryPage { listing: self.start.listing, ..LibraryPage::default() },
             tracks: Vec::new(),

@@ -7,14 +7,14 @@ use crate::ids::FileKey;
 
 /// The files that a walk did not find, by what tells where they went.
 #[derive(Default)]
-pub(super) struct Vanished {
+pub(crate) struct Vanished {
     files: HashMap<FileKey, Lost>,
     by_audio: HashMap<(u64, u64), Vec<FileKey>>,
 }
 
 /// A file that is not found.
 #[derive(Clone, Debug)]
-pub(super) struct Lost {
+pub(crate) struct Lost {
     /// As it was.
     pub stat: Stat,
     /// When it came into the library.
@@ -23,7 +23,7 @@ pub(super) struct Lost {
 
 impl Vanished {
     /// Adds a file.
-    pub(super) fn add(&mut self, file: &FileKey, entry: &Entry) {
+    pub(crate) fn add(&mut self, file: &FileKey, entry: &Entry) {
         if entry.is_track && entry.audio_hash != 0 {
             self.by_audio.entry((entry.stat.size, entry.audio_hash)).or_default().push(file.clone());
         }
@@ -32,7 +32,7 @@ impl Vanished {
 
     /// Takes the file that now has another path: of the same size and audio, and with the same inode, or the same name,
     /// or the only such one.
-    pub(super) fn take_moved(&mut self, to: &FileKey, stat: Stat, audio_hash: u64) -> Option<(FileKey, Lost)> {
+    pub(crate) fn take_moved(&mut self, to: &FileKey, stat: Stat, audio_hash: u64) -> Option<(FileKey, Lost)> {
         let candidates = self.by_audio.get_mut(&(stat.size, audio_hash))?;
         candidates.sort();
         let only = (candidates.len() == 1).then_some(0);
@@ -46,7 +46,7 @@ impl Vanished {
     }
 
     /// The files that are left, in order.
-    pub(super) fn drain(&mut self) -> Vec<FileKey> {
+    pub(crate) fn drain(&mut self) -> Vec<FileKey> {
         self.by_audio.clear();
         let mut files: Vec<_> = std::mem::take(&mut self.files).into_keys().collect();
         files.sort();
@@ -55,7 +55,7 @@ impl Vanished {
 }
 
 /// Whether a file is really gone, as far as can be told.
-pub(super) fn is_gone(path: &Path) -> bool {
+pub(crate) fn is_gone(path: &Path) -> bool {
     path.symlink_metadata()
         .is_err_and(|e| matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory))
 }

@@ -14,11 +14,11 @@ const MAX_VALUE: usize = 300;
 const R128_OFFSET: f32 = 5.0;
 
 /// A file's tags, the format's own one first.
-pub(super) struct Fields<'a>(pub Vec<&'a Tag>);
+pub(crate) struct Fields<'a>(pub Vec<&'a Tag>);
 
 impl<'a> Fields<'a> {
     /// The values of the first tag that has any. Empty and repeated ones are left out.
-    pub(super) fn all(&self, key: ItemKey, max: usize) -> Vec<String> {
+    pub(crate) fn all(&self, key: ItemKey, max: usize) -> Vec<String> {
         let values_of = |tag: &'a Tag| {
             let mut values: Vec<String> = Vec::new();
             let texts = tag.get_items(key).filter_map(|item| match item.value() {
@@ -36,30 +36,30 @@ impl<'a> Fields<'a> {
     }
 
     /// The first value.
-    pub(super) fn one(&self, key: ItemKey) -> Option<String> {
+    pub(crate) fn one(&self, key: ItemKey) -> Option<String> {
         self.all(key, text::MAX_TEXT).into_iter().next()
     }
 
     /// Several values.
-    pub(super) fn many(&self, key: ItemKey) -> Vec<String> {
+    pub(crate) fn many(&self, key: ItemKey) -> Vec<String> {
         self.all(key, MAX_VALUE)
     }
 
     /// The number before a slash, if it makes sense.
-    pub(super) fn number(&self, key: ItemKey) -> Option<u32> {
+    pub(crate) fn number(&self, key: ItemKey) -> Option<u32> {
         let value = self.one(key)?;
         let digits = value.split('/').next().unwrap_or_default().trim();
         digits.parse().ok().filter(|n| (1..=9999).contains(n))
     }
 
     /// The number after a slash.
-    pub(super) fn total(&self, key: ItemKey) -> Option<u32> {
+    pub(crate) fn total(&self, key: ItemKey) -> Option<u32> {
         let value = self.one(key)?;
         value.split('/').nth(1)?.trim().parse().ok().filter(|n| (1..=9999).contains(n))
     }
 
     /// A flag; none where there is none.
-    pub(super) fn flag(&self, key: ItemKey) -> Option<bool> {
+    pub(crate) fn flag(&self, key: ItemKey) -> Option<bool> {
         match self.one(key)?.as_str() {
             "1" | "true" | "True" => Some(true),
             "0" | "false" | "False" => Some(false),
@@ -68,7 +68,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The first valid MusicBrainz id.
-    pub(super) fn mbid(&self, key: ItemKey) -> Option<String> {
+    pub(crate) fn mbid(&self, key: ItemKey) -> Option<String> {
         self.mbids(key).into_iter().next()
     }
 
@@ -79,7 +79,7 @@ impl<'a> Fields<'a> {
     }
 
     /// People with their MusicBrainz ids: of the key that lists them, else of the key that shows them.
-    pub(super) fn credits(&self, listed: ItemKey, shown: ItemKey, mbids: ItemKey, sort: ItemKey) -> Vec<Credit> {
+    pub(crate) fn credits(&self, listed: ItemKey, shown: ItemKey, mbids: ItemKey, sort: ItemKey) -> Vec<Credit> {
         let shown = self.many(shown);
         let mut names = self.many(listed);
         if names.is_empty() || shown.len() > names.len() {
@@ -100,7 +100,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Genres, also those that stand in one value.
-    pub(super) fn genres(&self) -> Vec<String> {
+    pub(crate) fn genres(&self) -> Vec<String> {
         let mut genres: Vec<String> = Vec::new();
         let values = self.many(ItemKey::Genre);
         for genre in values.iter().flat_map(|v| v.split(';')).filter_map(|g| clean(g, MAX_VALUE)) {
@@ -112,14 +112,14 @@ impl<'a> Fields<'a> {
     }
 
     /// The date, from the most to the least telling field.
-    pub(super) fn date(&self) -> Option<String> {
+    pub(crate) fn date(&self) -> Option<String> {
         [ItemKey::RecordingDate, ItemKey::Year, ItemKey::ReleaseDate, ItemKey::OriginalReleaseDate]
             .into_iter()
             .find_map(|key| date(&self.one(key)?))
     }
 
     /// 12 characters without separators.
-    pub(super) fn isrc(&self) -> Option<String> {
+    pub(crate) fn isrc(&self) -> Option<String> {
         let values = self.many(ItemKey::Isrc);
         values.iter().find_map(|value| {
             let code: String =
@@ -129,7 +129,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Loudness, by ReplayGain or else R128 fields.
-    pub(super) fn replay_gain(&self) -> Option<ReplayGain> {
+    pub(crate) fn replay_gain(&self) -> Option<ReplayGain> {
         let figure = |gain_key, peak_key, r128_key| {
             let plain = gain(self.one(gain_key).as_deref(), self.one(peak_key).as_deref());
             plain.or_else(|| Some(Gain { gain_db: self.r128(r128_key)?, peak: None }))

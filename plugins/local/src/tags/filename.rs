@@ -3,7 +3,7 @@
 use crate::{ids::FileKey, text};
 
 /// Disc, track number and title of a file name without its extension.
-pub(super) fn parse(stem: &str) -> (Option<u32>, Option<u32>, String) {
+pub(crate) fn parse(stem: &str) -> (Option<u32>, Option<u32>, String) {
     let whole = || (None, None, stem.replace('_', " "));
     let (first, rest) = digits(stem);
     let Some(first_number) = number(first) else { return whole() };
@@ -40,7 +40,7 @@ fn separated(rest: &str) -> Option<String> {
 }
 
 /// Artist and album of a file in `Artist/Album/`, with folders such as `CD1` left out.
-pub(super) fn artist_and_album(file: &FileKey) -> Option<(String, String)> {
+pub(crate) fn artist_and_album(file: &FileKey) -> Option<(String, String)> {
     let directory = file.album_directory();
     let mut names = directory.rel().iter().rev().map(|name| text::clean(&name.to_string_lossy(), text::MAX_TEXT));
     let (album, artist) = (names.next()??, names.next()??);

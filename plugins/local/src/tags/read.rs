@@ -51,10 +51,6 @@ pub(crate) fn read(file: &File, size: u64, key: &FileKey) -> Result<Tags, Skip> 
     let fields = fields(&parsed);
     let mut tags = tags(&fields);
     tags.audio = audio(&parsed, format, size);
-    if tags.audio.sample_rate.is_none() && format == FileType::Mp4 {
-        // A film without sound, or a file of another kind in the same container.
-        return Err(Skip::NotAudio);
-    }
     let duration = parsed.properties().duration().as_millis();
     tags.duration_ms = u64::try_from(duration).ok().filter(|ms| *ms > 0);
     tags.picture = cover(&fields.0).map(picture_info);
@@ -86,15 +82,22 @@ fn options() -> ParseOptions {
 
 /// Finds the format by the first bytes, whatever the file's name says.
 fn detect(file: &File, size: u64, path: &Path) -> Result<FileType, Skip> {
-    let mut start = [0; 4];
+    let mut start = [0; 16];
     let read = file.read_at(&mut start, 0).map_err(|_| Skip::Unreadable)?;
+    let start = &start[..read];
+    if artwork::sniff(start).is_some() {
+        // The first bytes of some pictures look like those of MP3 frames.
+        return Err(Skip::NotAudio);
+    }
     let probe = Probe::new(Reader::new(file, size, BUDGET)).options(options());
     let guess = guarded(|| probe.guess_file_type())?.map_err(|_| Skip::Unreadable)?;
     match guess.file_type() {
         Some(format) => Ok(format),
-        None if start[..read] == *b"OggS" => Err(Skip::UnsupportedFormat),
+        None if start.starts_with(b"OggS") || start.starts_with(b"ADIF") => Err(Skip::UnsupportedFormat),
+        // Its old versions start with no magic number.
+        None if extension(path) == "mpc" && size > 0 => Err(Skip::UnsupportedFormat),
         // Their frames may start behind a lot of padding.
-        None if start[..read].starts_with(b"ID3") => by_extension(path).ok_or(Skip::Damaged),
+        None if start.starts_with(b"ID3") => by_extension(path).ok_or(Skip::Damaged),
         None => Err(Skip::NotAudio),
     }
 }
@@ -103,18 +106,25 @@ fn by_extension(path: &Path) -> Option<FileType> {
     FileType::from_ext(extension(path)).filter(|format| matches!(format, FileType::Mpeg | FileType::Aac))
 }
 
-/// Parses strictly enough to get all that is right, then less and less.
+/// Parses strictly enough to get all that is right, then less so. Where that takes too much reading, properties and
+/// pictures are left out.
 fn parse(file: &File, size: u64, format: FileType) -> Result<TaggedFile, Skip> {
     let relaxed = options().parsing_mode(ParsingMode::Relaxed);
     let bare = options().parsing_mode(ParsingMode::Relaxed).read_cover_art(false).read_properties(false);
-    let mut last = Skip::Damaged;
-    for options in [options(), relaxed, bare] {
-        match parse_with(file, size, format, options) {
-            Err(skip @ (Skip::Damaged | Skip::TooLarge)) => last = skip,
-            done => return done,
-        }
+    let whole = match parse_with(file, size, format, options()) {
+        Err(Skip::Damaged) => parse_with(file, size, format, relaxed),
+        done => done,
+    };
+    match whole {
+        Err(Skip::TooLarge) => parse_with(file, size, format, bare),
+        Ok(parsed) if parsed.properties().is_empty() => Err(without_audio(format)),
+        done => done,
     }
-    Err(last)
+}
+
+/// A file without audio properties is cut off; or a film, or of another kind in the same container.
+fn without_audio(format: FileType) -> Skip {
+    if format == FileType::Mp4 { Skip::NotAudio } else { Skip::Damaged }
 }
 
 fn parse_with(file: &File, size: u64, format: FileType, options: ParseOptions) -> Result<TaggedFile, Skip> {

@@ -12,7 +12,7 @@ const BUFFER: usize = 16 << 10;
 const MAX_TIME: Duration = Duration::from_secs(5);
 
 /// Reads a file by position, so that seeking costs nothing and keeps the buffer, until its budget is used up.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     file: &'a File,
     size: u64,
     position: u64,
@@ -28,7 +28,7 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// A reader that hands out at most `budget` bytes.
-    pub(super) fn new(file: &'a File, size: u64, budget: u64) -> Self {
+    pub(crate) fn new(file: &'a File, size: u64, budget: u64) -> Self {
         Self {
             file,
             size,
