@@ -1,4 +1,14 @@
 //! The handlers, one file per resource, with their request and response types.
 
+pub mod auth;
 pub mod extract;
+pub mod jobs;
+pub mod meta;
 pub mod page;
+pub mod user;
+
+/// A time in Unix milliseconds as clients see it: RFC 3339 UTC, to the millisecond.
+pub fn rfc3339(ms: i64) -> String {
+    let time = chrono::DateTime::from_timestamp_millis(ms).unwrap_or(chrono::DateTime::<chrono::Utc>::MAX_UTC);
+    time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}

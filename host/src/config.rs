@@ -1,104 +1,152 @@
-//! Being written.
-use secrecy::SecretString;
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+//! The configuration: `zotify.toml`, then `.env`, then the environment.
+//!
+//! Each section is a struct in `config/<section>.rs`. Its doc comments are the reference page and, through [`schema`],
+//! the rules that every source is checked against, so a limit is written down once. All faults are reported together.
+
+mod auth;
+mod database;
+mod env;
+mod error;
+mod instance;
+mod layers;
+mod log;
+mod paths;
+mod plugins;
+mod rules;
+pub mod schema;
+mod secrets;
+mod server;
+mod text;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    auth::{Auth, Registration},
+    database::Database,
+    error::{ConfigErrors, Problem},
+    instance::{Instance, Isolation, RESERVED_IDS, is_instance_id},
+    layers::Source,
+    log::{Log, LogFormat},
+    plugins::{Breaker, Plugins, Quarantine, SandboxPolicy},
+    secrets::SecretsSection,
+    server::{Mode, Server},
+};
+
+/// The file that is read when none is named and it exists.
+pub const DEFAULT_FILE: &str = "zotify.toml";
+
 /// The effective configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// The HTTP server and where the host keeps its data.
     pub server: Server,
+    /// The database.
     pub database: Database,
+    /// Users, sessions and passwords.
     pub auth: Auth,
+    /// The key that protects stored credentials.
     pub secrets: SecretsSection,
+    /// Where plugins are found and what they may use.
     pub plugins: Plugins,
+    /// The log.
     pub log: Log,
+    /// Provider instances by id. The id owns a URI namespace: `[providers.local]` owns `local:track:…`. An id is a
+    /// small letter followed by up to 31 small letters, digits and hyphens.
     pub providers: BTreeMap<String, Instance>,
+    /// Automation instances by id; ids as for providers, and different from theirs.
     pub automations: BTreeMap<String, Instance>,
+    /// The file that was read, absolute.
+    #[serde(skip)]
     pub file: Option<PathBuf>,
+    /// The folder that relative paths start from: the file's, or the working folder without a file.
+    #[serde(skip)]
     pub base_dir: PathBuf,
+    #[serde(skip)]
+    sources: BTreeMap<String, Source>,
 }
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    Dev,
-    Prod,
+
+impl Config {
+    /// Reads all sources: the file at `path` (or `zotify.toml` in the working folder, if there is one), the `.env`
+    /// beside it, and the environment. Paths in the result are absolute.
+    ///
+    /// # Errors
+    /// Every fault that was found, in all sources.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigErrors> {
+        let (file, base_dir) = locate(path)?;
+        let mut layers = layers::Layers::new(file.as_deref());
+        layers.add_file();
+        layers.add_dot_env(&base_dir.join(".env"));
+        layers.add_environment(std::env::vars_os());
+        Self::build(layers, file, base_dir)
+    }
+
+    /// Reads a TOML text alone, without `.env` and environment.
+    ///
+    /// # Errors
+    /// Every fault that was found.
+    pub fn parse(toml: &str, base_dir: &Path) -> Result<Self, ConfigErrors> {
+        let mut layers = layers::Layers::new(None);
+        layers.add_toml(toml);
+        Self::build(layers, None, base_dir.to_owned())
+    }
+
+    fn build(layers: layers::Layers, file: Option<PathBuf>, base_dir: PathBuf) -> Result<Self, ConfigErrors> {
+        let (value, sources, mut problems) = layers.finish();
+        problems.extend(schema::check(&value, &sources));
+        problems.extend(rules::check(&value, &sources));
+        if !problems.is_empty() {
+            return Err(ConfigErrors(problems));
+        }
+        let mut config: Self = serde_json::from_value(value).map_err(|e| ConfigErrors::one(e.to_string()))?;
+        config.file = file;
+        config.base_dir = base_dir;
+        config.sources = sources;
+        paths::resolve(&mut config)?;
+        Ok(config)
+    }
+
+    /// The folder that relative paths start from.
+    pub fn base_dir(&self) -> &Path {
+        &self.base_dir
+    }
+
+    /// A path from the configuration made absolute: `~` is the home folder, relative ones start from [`Self::base_dir`].
+    ///
+    /// # Errors
+    /// With a sentence, when the home folder is unknown.
+    pub fn absolute(&self, path: &Path) -> Result<PathBuf, &'static str> {
+        paths::absolute(&self.base_dir, path)
+    }
+
+    /// Where the value at a JSON pointer such as `/server/listen` came from.
+    pub fn source(&self, pointer: &str) -> Source {
+        layers::source_of(&self.sources, pointer)
+    }
 }
-#[derive(Clone, Debug)]
-pub struct Server {
-    pub mode: Mode,
-    pub listen: SocketAddr,
-    pub public_url: Option<url::Url>,
-    pub data_dir: PathBuf,
-    pub trusted_proxies: Vec<String>,
-    pub max_body_bytes: usize,
-    pub request_timeout_s: u64,
-    pub shutdown_grace_s: u64,
+
+/// The absolute file to read, if any, and the folder that relative paths start from.
+fn locate(path: Option<&Path>) -> Result<(Option<PathBuf>, PathBuf), ConfigErrors> {
+    let cwd = std::env::current_dir().map_err(|e| ConfigErrors::one(format!("the working folder is gone: {e}")))?;
+    let file = match path {
+        Some(path) => cwd.join(path),
+        None => cwd.join(DEFAULT_FILE),
+    };
+    if path.is_none() && !file.exists() {
+        return Ok((None, cwd));
+    }
+    // The folder is canonicalised, the file's name is not: a linked zotify.toml still starts from the link's folder.
+    let folder = file.parent().unwrap_or(&cwd);
+    let base_dir = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let file = file.file_name().map_or_else(|| file.clone(), |name| base_dir.join(name));
+    Ok((Some(file), base_dir))
 }
-#[derive(Clone, Debug)]
-pub struct Database {
-    pub url: String,
-}
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Registration {
-    Open,
-    Invite,
-    Closed,
-}
-#[derive(Clone, Debug)]
-pub struct Auth {
-    pub registration: Registration,
-    pub access_token_minutes: u64,
-    pub session_days: u64,
-    pub password_min_length: usize,
-}
-#[derive(Clone, Debug)]
-pub struct SecretsSection {
-    pub master_key: Option<SecretString>,
-}
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SandboxPolicy {
-    Required,
-    BestEffort,
-}
-#[derive(Clone, Debug)]
-pub struct Breaker {
-    pub failures: u32,
-    pub window_s: u64,
-    pub open_s: u64,
-}
-#[derive(Clone, Debug)]
-pub struct Quarantine {
-    pub crashes: u32,
-    pub window_s: u64,
-}
-#[derive(Clone, Debug)]
-pub struct Plugins {
-    pub directories: Vec<PathBuf>,
-    pub bundled: PathBuf,
-    pub sandbox: SandboxPolicy,
-    pub call_timeout_s: u64,
-    pub job_timeout_s: u64,
-    pub stream_idle_s: u64,
-    pub grace_s: u64,
-    pub max_calls: usize,
-    pub memory_mib: u64,
-    pub breaker: Breaker,
-    pub quarantine: Quarantine,
-}
-#[derive(Clone, Debug)]
-pub struct Log {
-    pub level: String,
-    pub format: String,
-}
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Isolation {
-    Process,
-    InProcess,
-}
-#[derive(Clone, Debug)]
-pub struct Instance {
-    pub plugin: String,
-    pub provider: Option<String>,
-    pub enabled: bool,
-    pub isolation: Isolation,
-    pub settings: serde_json::Value,
-    pub permissions: Vec<String>,
-    pub label: Option<String>,
-}
+
+#[cfg(test)]
+mod tests;

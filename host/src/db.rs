@@ -3,8 +3,16 @@
 //! Functions per table live in `db/<table>.rs` and take an executor, so that a transaction composes. Times are BIGINT
 //! milliseconds since 1970 UTC, flags BIGINT 0 or 1, structures TEXT with JSON.
 
+pub mod accounts;
+pub mod events;
+pub mod jobs;
 pub mod plugin_kv;
 pub mod plugin_trust;
+pub mod sessions;
+pub mod sign_ins;
+pub mod signing_keys;
+pub mod state;
+pub mod users;
 
 use std::{str::FromStr, time::Duration};
 
@@ -122,4 +130,12 @@ impl Db {
 /// Milliseconds since 1970-01-01 UTC.
 pub fn now_ms() -> i64 {
     chrono::Utc::now().timestamp_millis()
+}
+
+/// Whether the database answers.
+///
+/// # Errors
+/// When it does not.
+pub async fn ping(db: &Db) -> sqlx::Result<()> {
+    sqlx::query("SELECT 1").execute(db.read()).await.map(drop)
 }

@@ -1,63 +1,207 @@
-//! Being written.
-use crate::{AppState, db::Tx};
-use std::{future::Future, time::Duration};
+//! Background jobs: one table is the queue and the record.
+//!
+//! A job is a file under `jobs/`: a serde struct with a name and `run`, made known by [`register_job!`]. It is queued in
+//! the transaction that causes it, may be run more than once, and saves where it goes on from.
+
+pub mod context;
 pub mod pull;
-pub struct Queue;
-impl Queue {
-    pub fn wake(&self) {}
-}
+pub mod runner;
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use ulid::Ulid;
+use zotify_plugin_api::{ErrorKind, ProviderError};
+
+pub use self::{context::JobContext, runner::run};
+use crate::db::{self, Tx, jobs::NewJob, now_ms};
+pub use crate::register_job;
+
+/// A job's id, a ULID.
 pub type JobId = String;
-#[derive(Default)]
-pub struct Enqueue {
-    pub user: Option<String>,
-    pub subject: Option<String>,
-    pub dedupe_key: Option<String>,
-    pub run_at: Option<i64>,
-    pub priority: i64,
-}
-pub async fn enqueue<J: Job>(_tx: &mut Tx, _job: &J, _options: Enqueue) -> sqlx::Result<JobId> {
-    Ok(String::new())
-}
-pub enum JobError {
-    Retry { after: Option<Duration>, code: String, detail: String },
-    Fail { code: String, detail: String },
-    Cancelled,
-}
-impl From<sqlx::Error> for JobError {
-    fn from(e: sqlx::Error) -> Self {
-        JobError::Retry { after: None, code: "database".into(), detail: e.to_string() }
-    }
-}
-pub trait Job: serde::Serialize + serde::de::DeserializeOwned + Send + Sync + 'static {
+
+/// Work that is done in the background.
+pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// The stable name under which it is stored, such as `library.pull`.
     const NAME: &'static str;
+    /// How often it may be started.
     const MAX_ATTEMPTS: i64 = 5;
+
+    /// Does the work. It may have been done in part before: see [`JobContext::checkpoint`]. Stop soon after
+    /// [`JobContext::cancelled`].
     fn run(&self, ctx: JobContext) -> impl Future<Output = Result<(), JobError>> + Send;
 }
-pub struct JobContext {
-    pub app: AppState,
-    pub id: JobId,
+
+/// Why a job did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobError {
+    /// It may work later.
+    Retry {
+        /// Not before this has passed; without it the wait doubles with each attempt.
+        after: Option<Duration>,
+        /// The stable code that programs act on.
+        code: String,
+        /// One sentence for people, without secrets.
+        detail: String,
+    },
+    /// It will never work.
+    Fail {
+        /// The stable code that programs act on.
+        code: String,
+        /// One sentence for people, without secrets.
+        detail: String,
+    },
+    /// It stopped because it was asked to.
+    Cancelled,
 }
-impl JobContext {
-    /// What the job saved last.
-    pub fn checkpoint<T: serde::de::DeserializeOwned>(&self) -> Option<T> {
-        None
-    }
-    /// Saves where to go on from, in the transaction that did the work.
-    pub async fn save_checkpoint<T: serde::Serialize>(&self, _tx: &mut Tx, _value: &T) -> sqlx::Result<()> {
-        Ok(())
-    }
-    pub async fn progress(&self, _done: u64, _total: Option<u64>, _message: &str) -> sqlx::Result<()> {
-        Ok(())
-    }
-    pub async fn log(&self, _level: &str, _line: &str) -> sqlx::Result<()> {
-        Ok(())
-    }
-    pub fn cancelled(&self) -> &tokio_util::sync::CancellationToken {
-        &self.app.shutdown
+
+impl From<sqlx::Error> for JobError {
+    fn from(error: sqlx::Error) -> Self {
+        tracing::warn!("a job's database access failed: {error}");
+        let detail = "the database did not answer as it should; the server's log has the cause";
+        Self::Retry { after: None, code: "database_error".into(), detail: detail.into() }
     }
 }
+
+impl From<ProviderError> for JobError {
+    fn from(error: ProviderError) -> Self {
+        let after = error.retry_after_ms.map(Duration::from_millis);
+        let retry = matches!(
+            error.kind,
+            ErrorKind::RateLimited
+                | ErrorKind::Unavailable
+                | ErrorKind::Timeout
+                | ErrorKind::Crashed
+                | ErrorKind::Panicked
+                | ErrorKind::Internal
+        );
+        // One mapping from provider errors to codes: the one that requests use.
+        let error = crate::error::ApiError::from(error);
+        let (code, detail) = (error.code().to_owned(), error.detail().to_owned());
+        if retry { Self::Retry { after, code, detail } } else { Self::Fail { code, detail } }
+    }
+}
+
+/// How to queue a job.
+#[derive(Clone, Debug, Default)]
+pub struct Enqueue {
+    /// Whose it is; none: the host's.
+    pub user: Option<String>,
+    /// What it works on: an id or a URI.
+    pub subject: Option<String>,
+    /// Jobs with one key never run at once, and at most one of them waits to be run.
+    pub dedupe_key: Option<String>,
+    /// Not before this time, Unix milliseconds.
+    pub run_at: Option<i64>,
+    /// Higher runs earlier.
+    pub priority: i64,
+}
+
+/// Queues a job in the transaction that causes it; answers its id. Where a job with the same key waits already, it
+/// answers that one, which then starts no later than this one would have, unless it failed before and has to wait. Call
+/// [`Queue::wake`] after the commit.
+///
+/// # Errors
+/// When the database fails.
+pub async fn enqueue<J: Job>(tx: &mut Tx, job: &J, options: Enqueue) -> sqlx::Result<JobId> {
+    let run_at = options.run_at.unwrap_or_else(now_ms);
+    if let Some(key) = &options.dedupe_key {
+        db::state::lock(tx, &format!("jobs:{key}")).await?;
+        if let Some(id) = db::jobs::find_pending(tx, key).await? {
+            db::jobs::hasten(tx, &id, run_at).await?;
+            return Ok(id);
+        }
+    }
+    let row = NewJob {
+        id: Ulid::generate().to_string(),
+        kind: J::NAME.into(),
+        user_id: options.user,
+        subject: options.subject,
+        payload: serde_json::to_string(job).map_err(|e| sqlx::Error::Encode(e.into()))?,
+        dedupe_key: options.dedupe_key,
+        priority: options.priority,
+        run_at,
+        max_attempts: J::MAX_ATTEMPTS,
+    };
+    db::jobs::insert(tx, &row).await?;
+    Ok(row.id)
+}
+
+/// The runner's ear: what wakes it, and the jobs that it runs.
+#[derive(Default)]
+pub struct Queue {
+    notify: Notify,
+    running: Mutex<HashMap<JobId, CancellationToken>>,
+}
+
+impl Queue {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes the runner look at once, rather than within half a second.
+    pub fn wake(&self) {
+        self.notify.notify_one();
+    }
+
+    /// Tells a job to stop, where this node runs it.
+    pub fn stop(&self, id: &str) {
+        if let Some(token) = self.running.lock().unwrap_or_else(PoisonError::into_inner).get(id) {
+            token.cancel();
+        }
+    }
+
+    fn started(&self, id: &str, token: CancellationToken) {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), token);
+    }
+
+    fn ended(&self, id: &str) {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+}
+
+/// A job that the runner knows.
+pub struct JobKind {
+    name: &'static str,
+    run: fn(String, JobContext) -> BoxFuture<'static, Result<(), JobError>>,
+}
+
+impl JobKind {
+    /// What [`register_job!`] registers.
+    pub const fn of<J: Job>() -> Self {
+        Self { name: J::NAME, run: run_stored::<J> }
+    }
+
+    fn find(name: &str) -> Option<&'static Self> {
+        inventory::iter::<Self>.into_iter().find(|kind| kind.name == name)
+    }
+}
+
+inventory::collect!(JobKind);
+
+fn run_stored<J: Job>(payload: String, ctx: JobContext) -> BoxFuture<'static, Result<(), JobError>> {
+    Box::pin(async move {
+        let job: J = serde_json::from_str(&payload).map_err(|e| JobError::Fail {
+            code: "invalid_payload".into(),
+            detail: format!("this version can't read the job: {e}"),
+        })?;
+        job.run(ctx).await
+    })
+}
+
 /// Makes a job known to the runner.
 #[macro_export]
 macro_rules! register_job {
-    ($job:ty) => {};
+    ($job:ty) => {
+        ::inventory::submit!($crate::jobs::JobKind::of::<$job>());
+    };
 }

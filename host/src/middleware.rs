@@ -1,3 +1,8 @@
 //! The layers around the router, one per file.
 
+pub mod client;
+pub mod etag;
+pub mod fallback;
 pub mod request_id;
+pub mod timeout;
+pub mod version;

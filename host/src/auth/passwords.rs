@@ -1,0 +1,134 @@
+//! Hashes and checks passwords with Argon2id, as many at once as there are cores.
+
+use std::thread::available_parallelism;
+
+use argon2::{
+    Argon2, Params,
+    password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::{sync::Semaphore, task::spawn_blocking};
+
+use crate::error::{ApiError, FieldError};
+
+/// The longest password, in bytes.
+pub const MAX_LENGTH: usize = 1024;
+/// How many may wait for their turn; each waits about a tenth of a second for every one before it.
+const MAX_WAITING: usize = 64;
+
+/// Hashes and checks passwords.
+pub struct Passwords {
+    waiting: Semaphore,
+    running: Semaphore,
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Passwords {
+    /// One for the whole host.
+    pub fn new() -> Self {
+        let cores = available_parallelism().map_or(1, usize::from);
+        Self { waiting: Semaphore::new(MAX_WAITING + cores), running: Semaphore::new(cores) }
+    }
+
+    /// The password's PHC string.
+    ///
+    /// # Errors
+    /// 503 when too many wait already.
+    pub async fn hash(&self, password: &SecretString) -> Result<String, ApiError> {
+        let password = password.clone();
+        self.run(move || {
+            let hash = Argon2::default().hash_password(password.expose_secret().as_bytes());
+            hash.map(|hash: PasswordHash| hash.to_string()).map_err(ApiError::internal)
+        })
+        .await?
+    }
+
+    /// Whether the password is the one of this PHC string. Without one, for a user that does not exist, it takes as long
+    /// and answers no.
+    ///
+    /// # Errors
+    /// 503 when too many wait already.
+    pub async fn verify(&self, password: &SecretString, hash: Option<&str>) -> Result<bool, ApiError> {
+        if password.expose_secret().len() > MAX_LENGTH {
+            return Ok(false);
+        }
+        let known = hash.is_some();
+        let hash = hash.map_or_else(nobodys_hash, str::to_owned);
+        let password = password.clone();
+        let matches = self
+            .run(move || Argon2::default().verify_password(password.expose_secret().as_bytes(), hash.as_str()).is_ok())
+            .await?;
+        Ok(matches && known)
+    }
+
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+        let busy = || ApiError::unavailable("busy", "too many sign-ins at once; try again").with_retry_after(2);
+        let _place = self.waiting.try_acquire().map_err(|_| busy())?;
+        let _turn = self.running.acquire().await.map_err(|_| busy())?;
+        spawn_blocking(work).await.map_err(ApiError::internal)
+    }
+}
+
+/// A PHC string that costs as much to check as a real one.
+fn nobodys_hash() -> String {
+    let (m, t, p) = (Params::DEFAULT_M_COST, Params::DEFAULT_T_COST, Params::DEFAULT_P_COST);
+    format!("$argon2id$v=19$m={m},t={t},p={p}${}${}", "A".repeat(22), "A".repeat(43))
+}
+
+/// Checks a password that somebody wants to set. `min_length` is in bytes of UTF-8.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_new(password: &SecretString, min_length: usize) -> Result<(), FieldError> {
+    let password = password.expose_secret();
+    let (code, detail) = if password.len() < min_length {
+        ("too_short", format!("the password needs at least {min_length} bytes"))
+    } else if password.len() > MAX_LENGTH {
+        ("too_long", format!("the password may have at most {MAX_LENGTH} bytes"))
+    } else {
+        return Ok(());
+    };
+    Err(FieldError { field: "password".into(), code: code.into(), detail })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_right_password_of_a_real_user_passes() {
+        let passwords = Passwords::new();
+        let right = SecretString::from("correct horse");
+        let hash = passwords.hash(&right).await.unwrap();
+        assert!(hash.starts_with("$argon2id$"));
+        assert!(passwords.verify(&right, Some(&hash)).await.unwrap());
+        assert!(!passwords.verify(&"Correct horse".into(), Some(&hash)).await.unwrap());
+        assert!(!passwords.verify(&right, None).await.unwrap());
+        assert!(!passwords.verify(&right, Some("not a hash")).await.unwrap());
+        assert!(!passwords.verify(&"x".repeat(MAX_LENGTH + 1).into(), Some(&hash)).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn nobodys_hash_costs_what_a_real_one_costs() {
+        let real = Passwords::new().hash(&"correct horse".into()).await.unwrap();
+        let nobodys = nobodys_hash();
+        let (real, nobodys) = (PasswordHash::new(&real).unwrap(), PasswordHash::new(&nobodys).unwrap());
+        assert_eq!(real.algorithm, nobodys.algorithm);
+        assert_eq!(real.version, nobodys.version);
+        assert_eq!(real.params.to_string(), nobodys.params.to_string());
+        assert_eq!(real.hash.map(|h| h.len()), nobodys.hash.map(|h| h.len()));
+    }
+
+    #[test]
+    fn new_passwords_have_a_least_and_a_largest_length() {
+        assert_eq!(check_new(&"short".into(), 8).unwrap_err().code, "too_short");
+        assert_eq!(check_new(&"x".repeat(MAX_LENGTH + 1).into(), 8).unwrap_err().code, "too_long");
+        assert!(check_new(&"x".repeat(MAX_LENGTH).into(), 8).is_ok());
+        assert!(check_new(&"pässwörd".into(), 8).is_ok());
+    }
+}

@@ -1,0 +1,40 @@
+//! `[auth]`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Who may make a user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Registration {
+    /// Everybody who reaches the server.
+    Open,
+    /// Holders of an invitation.
+    Invite,
+    /// Administrators only.
+    #[default]
+    Closed,
+}
+
+/// Users, sessions and passwords.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    /// Who may make a user: everybody (`open`), holders of an invitation (`invite`), administrators only (`closed`).
+    pub registration: Registration,
+    /// How long an access token is valid, in minutes.
+    #[schemars(range(min = 1, max = 1440))]
+    pub access_token_minutes: u64,
+    /// How long a session lives without being used, in days.
+    #[schemars(range(min = 1, max = 3650))]
+    pub session_days: u64,
+    /// The shortest password that can be set, in bytes of UTF-8.
+    #[schemars(range(min = 8, max = 128))]
+    pub password_min_length: usize,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self { registration: Registration::Closed, access_token_minutes: 15, session_days: 30, password_min_length: 8 }
+    }
+}

@@ -1,0 +1,54 @@
+//! Small facts of the host itself (`host_state`), and locks between nodes.
+
+use aws_lc_rs::digest;
+use sqlx::any::AnyExecutor;
+
+use super::{Tx, now_ms};
+
+/// Reads a fact.
+///
+/// # Errors
+/// When the database fails.
+pub async fn get(db: impl AnyExecutor<'_>, key: &str) -> sqlx::Result<Option<Vec<u8>>> {
+    sqlx::query_scalar("SELECT value FROM host_state WHERE key = $1").bind(key.to_owned()).fetch_optional(db).await
+}
+
+/// Writes a fact, over the old one.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set(tx: &mut Tx, key: &str, value: &[u8]) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO host_state (key, value, updated_at) VALUES ($1, $2, $3)
+         ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
+    )
+    .bind(key.to_owned())
+    .bind(value.to_vec())
+    .bind(now_ms())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Removes a fact.
+///
+/// # Errors
+/// When the database fails.
+pub async fn remove(tx: &mut Tx, key: &str) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM host_state WHERE key = $1").bind(key.to_owned()).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Holds a lock of this name until the transaction ends, so that other nodes wait here. On SQLite the transaction is
+/// the only writer already.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock(tx: &mut Tx, name: &str) -> sqlx::Result<()> {
+    if tx.backend_name() == "PostgreSQL" {
+        let digest = digest::digest(&digest::SHA256, name.as_bytes());
+        let key = digest.as_ref().iter().take(8).fold(0_i64, |key, byte| (key << 8) | i64::from(*byte));
+        sqlx::query("SELECT CAST(pg_advisory_xact_lock($1) AS TEXT)").bind(key).execute(&mut **tx).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! What a running job is given.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+use tokio_util::sync::CancellationToken;
+
+use super::JobId;
+use crate::{
+    AppState,
+    db::{self, Tx},
+};
+
+/// Lines that a job's log keeps.
+const LOG_LINES: i64 = 200;
+/// Characters that a line of a job's log keeps.
+const LOG_LINE_LENGTH: usize = 1000;
+/// Progress is written no more often than this.
+const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+
+/// What a running job is given: the host, and its own row.
+pub struct JobContext {
+    /// The host.
+    pub app: AppState,
+    /// The job's id.
+    pub id: JobId,
+    /// Whose the job is; none: the host's.
+    pub user_id: Option<String>,
+    pub(super) owner: String,
+    pub(super) checkpoint: Option<String>,
+    pub(super) cancelled: CancellationToken,
+    pub(super) reported: Mutex<Option<Instant>>,
+}
+
+impl JobContext {
+    /// What an earlier run of this job saved last. None on the first run, and where this version can't read it.
+    pub fn checkpoint<T: DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_str(self.checkpoint.as_deref()?).ok()
+    }
+
+    /// Saves where to go on from, in the transaction that did the work.
+    ///
+    /// # Errors
+    /// When the database fails, or another runner has taken the job over. Don't commit then.
+    pub async fn save_checkpoint<T: Serialize>(&self, tx: &mut Tx, value: &T) -> sqlx::Result<()> {
+        let text = serde_json::to_string(value).map_err(|e| sqlx::Error::Encode(e.into()))?;
+        if db::jobs::lease::save_checkpoint(tx, &self.id, &self.owner, &text).await? {
+            return Ok(());
+        }
+        Err(sqlx::Error::Protocol(format!("job {} has been taken over by another runner", self.id)))
+    }
+
+    /// Says how far the job is. Call it outside transactions; calls in quick succession are left out, but the last step.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn progress(&self, done: u64, total: Option<u64>, message: &str) -> sqlx::Result<()> {
+        if total != Some(done) && !self.may_report() {
+            return Ok(());
+        }
+        let (done, total) = (saturate(done), total.map(saturate));
+        let mut tx = self.app.db.write().await?;
+        db::jobs::lease::save_progress(&mut tx, &self.id, &self.owner, done, total, &clean(message)).await?;
+        tx.commit().await
+    }
+
+    /// Adds a line to the job's log, which its owner can read. `level` is `debug`, `info`, `warn` or `error`. Call it
+    /// outside transactions.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn log(&self, level: &str, line: &str) -> sqlx::Result<()> {
+        let mut tx = self.app.db.write().await?;
+        db::jobs::insert_log(&mut tx, &self.id, level, &clean(line), LOG_LINES).await?;
+        tx.commit().await
+    }
+
+    /// Cancelled when the job should stop: somebody asked for it, the host stops, or another runner has taken over. A job
+    /// that goes on is dropped some seconds later.
+    pub fn cancelled(&self) -> &CancellationToken {
+        &self.cancelled
+    }
+
+    fn may_report(&self) -> bool {
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = reported.is_none_or(|at| at.elapsed() >= PROGRESS_EVERY);
+        if may {
+            *reported = Some(Instant::now());
+        }
+        may
+    }
+}
+
+fn saturate(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+/// Cut to a line, without what a database or a terminal can't show.
+pub(super) fn clean(text: &str) -> String {
+    text.chars().take(LOG_LINE_LENGTH).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

@@ -1,0 +1,133 @@
+//! The real program, killed at bad moments.
+
+use std::{
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use crate::support::{PATIENCE, demo_library};
+
+/// The host as its own process.
+struct Host {
+    child: Child,
+    base: String,
+    client: reqwest::Client,
+    token: String,
+}
+
+impl Host {
+    async fn start(dir: &Path, port: u16) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_zotify-host"))
+            .arg("serve")
+            .current_dir(dir)
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let mut host = Self { child, base: format!("http://127.0.0.1:{port}"), client, token: String::new() };
+        let started = Instant::now();
+        while host.client.get(format!("{}/health/ready", host.base)).send().await.is_err() {
+            assert!(started.elapsed() < PATIENCE, "the host does not start");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let body = json!({"username": "tester", "password": "a long enough password"});
+        let login = host.client.post(format!("{}/api/auth/login", host.base)).json(&body).send().await.unwrap();
+        host.token = login.json::<Value>().await.unwrap()["access_token"].as_str().unwrap().to_owned();
+        host
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let request = self.client.get(format!("{}{path}", self.base)).bearer_auth(&self.token);
+        request.send().await.unwrap().json().await.unwrap()
+    }
+
+    /// Looks at the pull until it is as wanted.
+    async fn pull(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let started = Instant::now();
+        loop {
+            let jobs = self.get("/api/jobs?kind=library.pull").await;
+            let job = jobs["data"].as_array().and_then(|all| all.last()).cloned().unwrap_or_default();
+            if wanted(&job) {
+                return job;
+            }
+            assert!(started.elapsed() < PATIENCE, "the pull stays {jobs:#}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn run(dir: &Path, arguments: &[&str], input: &str) {
+    use std::io::Write as _;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_zotify-host"))
+        .args(arguments)
+        .current_dir(dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success(), "{arguments:?}");
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[tokio::test]
+async fn a_scan_that_was_killed_is_finished_by_the_next_start() {
+    const FILES: usize = 4_000;
+    let dir = tempfile::tempdir().unwrap();
+    let music = dir.path().join("music");
+    let song = demo_library().into_iter().find(|file| file.extension().is_some_and(|e| e == "flac")).unwrap();
+    for n in 0..FILES {
+        let folder = music.join(format!("album {}", n / 20));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::copy(&song, folder.join(format!("{n:04}.flac"))).unwrap();
+    }
+    let port = free_port();
+    let config = format!(
+        "[server]\nlisten = \"127.0.0.1:{port}\"\n[providers.local]\nplugin = \"local\"\nsettings = {{ folders = [\"music\"] }}\n"
+    );
+    std::fs::write(dir.path().join("zotify.toml"), config).unwrap();
+    run(dir.path(), &["user", "create", "tester", "--admin", "--password-stdin"], "a long enough password\n");
+
+    let mut first = Host::start(dir.path(), port).await;
+    let at_kill = first.pull(|job| job["progress"]["done"].as_u64() > Some(0) || job["state"] == "succeeded").await;
+    first.kill();
+    assert_eq!(at_kill["state"], "running", "the scan ended before it could be killed");
+
+    let second = Host::start(dir.path(), port).await;
+    let job = second.pull(|job| job["state"] == "succeeded").await;
+    assert_eq!(job["id"], at_kill["id"], "the same job goes on");
+    let stats = second.get("/api/library/stats").await;
+    assert_eq!(stats["totals"]["tracks"], FILES, "{stats}");
+}
+
+#[tokio::test]
+async fn ctrl_c_stops_cleanly() {
+    use nix::{sys::signal, unistd::Pid};
+    let dir = tempfile::tempdir().unwrap();
+    let port = free_port();
+    std::fs::write(dir.path().join("zotify.toml"), format!("[server]\nlisten = \"127.0.0.1:{port}\"\n")).unwrap();
+    run(dir.path(), &["user", "create", "tester", "--password-stdin"], "a long enough password\n");
+    let mut host = Host::start(dir.path(), port).await;
+    signal::kill(Pid::from_raw(host.child.id().try_into().unwrap()), signal::SIGINT).unwrap();
+    assert!(host.child.wait().unwrap().success());
+}

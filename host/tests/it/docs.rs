@@ -1,0 +1,67 @@
+//! What the documentation shows is what the files say.
+
+use std::path::{Path, PathBuf};
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn pages(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            pages(&path, found);
+        } else if path.extension().is_some_and(|e| e == "md") {
+            found.push(path);
+        }
+    }
+}
+
+/// `<!-- include: FILE -->` is followed by a code block that holds the file, to the letter.
+#[test]
+fn included_files_are_shown_as_they_are() {
+    let mut all = vec![repository().join("README.md")];
+    pages(&repository().join("docs"), &mut all);
+    let mut included = Vec::new();
+    for page in all {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for part in text.split("<!-- include: ").skip(1) {
+            let (file, rest) = part.split_once(" -->").unwrap();
+            let code = rest.trim_start().split_once('\n').unwrap().1.split_once("\n```").unwrap().0;
+            let wanted = std::fs::read_to_string(repository().join(file)).unwrap();
+            assert_eq!(code.trim_end(), wanted.trim_end(), "{} shows an old {file}", page.display());
+            included.push(file.to_owned());
+        }
+    }
+    assert!(included.contains(&"examples/minimal-provider/src/lib.rs".to_owned()), "{included:?}");
+}
+
+/// The developer guide promises that a provider fits on a page.
+#[test]
+fn the_minimal_provider_is_small() {
+    let source = std::fs::read_to_string(repository().join("examples/minimal-provider/src/lib.rs")).unwrap();
+    let code = source.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with("//")).count();
+    assert!(code <= 40, "{code} lines of code");
+}
+
+/// Links between pages lead somewhere.
+#[test]
+fn relative_links_lead_somewhere() {
+    let mut all = vec![repository().join("README.md")];
+    pages(&repository().join("docs"), &mut all);
+    let mut broken = Vec::new();
+    for page in all {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for part in text.split("](").skip(1) {
+            let Some((target, _)) = part.split_once(')') else { continue };
+            let target = target.split('#').next().unwrap_or_default();
+            if target.is_empty() || target.contains("://") || target.contains(' ') || target.starts_with('<') {
+                continue;
+            }
+            if !page.parent().unwrap().join(target).exists() {
+                broken.push(format!("{}: {target}", page.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}

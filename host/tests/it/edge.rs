@@ -1,0 +1,107 @@
+//! What holds for every request.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::TestApp;
+
+#[tokio::test]
+async fn probes_answer() {
+    let host = TestApp::start().await;
+    assert_eq!(host.get("/ping").await.text(), "pong");
+    assert_eq!(host.get("/health/live").await.expect(200)["status"], "ok");
+    let ready = host.get("/health/ready").await.expect(200);
+    assert_eq!(ready["checks"]["database"]["status"], "ok");
+    let version = host.get("/version").await.expect(200);
+    assert_eq!(version["api_versions"], json!(["2026-11-22"]));
+}
+
+#[tokio::test]
+async fn unknown_paths_and_methods_are_problems() {
+    let host = TestApp::start().await;
+    host.get("/nothing/here").await.expect_problem(404, "route_not_found");
+    host.get("/api/nothing").await.expect_problem(404, "route_not_found");
+    let reply = host.send(host.request(Method::DELETE, "/ping")).await;
+    reply.expect_problem(405, "method_not_allowed");
+    assert!(reply.header("allow").contains("GET"), "{}", reply.header("allow"));
+}
+
+#[tokio::test]
+async fn request_ids_are_kept_or_made() {
+    let host = TestApp::start().await;
+    let reply = host.send(host.request(Method::GET, "/nope").header("x-request-id", "my-id.1")).await;
+    assert_eq!(reply.expect_problem(404, "route_not_found")["request_id"], "my-id.1");
+    for bad in ["", "with space", "<script>", &"x".repeat(65)] {
+        let reply = host.send(host.request(Method::GET, "/ping").header("x-request-id", bad)).await;
+        assert_eq!(reply.header("x-request-id").len(), 26, "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn versions_are_negotiated() {
+    let host = TestApp::start().await;
+    let ask = |version| host.request(Method::GET, "/ping").header("zotify-api-version", version);
+    let reply = host.send(ask("2026-11-22")).await;
+    assert_eq!((reply.status.as_u16(), reply.header("zotify-api-version")), (200, "2026-11-22"));
+    host.send(ask("1999-01-01")).await.expect_problem(400, "unsupported_api_version");
+    assert_eq!(host.get("/ping").await.header("zotify-api-version"), "2026-11-22");
+}
+
+#[tokio::test]
+async fn json_has_entity_tags() {
+    let host = TestApp::start().await;
+    let first = host.get("/version").await;
+    let tag = first.header("etag").to_owned();
+    assert!(tag.starts_with("W/\""), "{tag}");
+    let again = host.send(host.request(Method::GET, "/version").header("if-none-match", &tag)).await;
+    assert_eq!((again.status.as_u16(), again.bytes.len(), again.header("etag")), (304, 0, tag.as_str()));
+    let other = host.send(host.request(Method::GET, "/version").header("if-none-match", "\"other\"")).await;
+    assert_eq!(other.status, 200);
+    assert!(host.get("/nope").await.header("etag").is_empty());
+}
+
+#[tokio::test]
+async fn bad_bodies_are_problems() {
+    let host = TestApp::start().await;
+    let login = || host.request(Method::POST, "/api/auth/login");
+    let typed = |kind: &'static str, body: &'static str| login().header("content-type", kind).body(body);
+    host.send(typed("application/json", "{")).await.expect_problem(400, "invalid_json");
+    host.send(typed("application/json", "[1]")).await.expect_problem(422, "invalid_body");
+    host.send(typed("text/plain", "x")).await.expect_problem(415, "unsupported_media_type");
+    let huge = "x".repeat(host.app.config.server.max_body_bytes + 1);
+    let reply = host.send(login().header("content-type", "application/json").body(huge)).await;
+    reply.expect_problem(413, "body_too_large");
+}
+
+#[tokio::test]
+async fn large_replies_are_compressed() {
+    let host = TestApp::start().await;
+    let plain = host.get("/openapi.json").await;
+    let reply = host.send(host.request(Method::GET, "/openapi.json").header("accept-encoding", "gzip")).await;
+    // The test client does not decompress what it asked for by hand.
+    assert_eq!(reply.header("content-encoding"), "gzip");
+    assert!(reply.bytes.len() < plain.bytes.len() / 2);
+}
+
+#[tokio::test]
+async fn documentation_is_offline_and_relative() {
+    let host = TestApp::start().await;
+    let redirect = host.get("/docs").await;
+    assert_eq!((redirect.status.as_u16(), redirect.header("location")), (308, "docs/"));
+    let page = host.get("/docs/").await;
+    assert_eq!((page.status.as_u16(), page.header("content-type")), (200, "text/html"));
+    assert!(!page.text().contains("http://") && !page.text().contains("https://"), "{}", page.text());
+    assert!(host.get("/docs/swagger-initializer.js").await.text().contains("../openapi.json"));
+    host.get("/docs/none.js").await.expect_problem(404, "route_not_found");
+}
+
+#[tokio::test]
+async fn only_trusted_proxies_set_the_prefix() {
+    let ask = |host: &TestApp| host.request(Method::GET, "/openapi.json").header("x-forwarded-prefix", "/zotify");
+    let stranger = TestApp::start().await;
+    assert_eq!(stranger.send(ask(&stranger)).await.json()["servers"][0]["url"], "/");
+    let trusting = TestApp::configured("trusted_proxies = [\"127.0.0.1/32\"]", "").await;
+    assert_eq!(trusting.send(ask(&trusting)).await.json()["servers"][0]["url"], "/zotify");
+    let sly = trusting.request(Method::GET, "/openapi.json").header("x-forwarded-prefix", "//evil.example");
+    assert_eq!(trusting.send(sly).await.json()["servers"][0]["url"], "/");
+}

@@ -1,0 +1,117 @@
+//! `docs/endpoints.yaml`, the router and `docs/openapi.json` say the same.
+
+use std::{collections::BTreeSet, path::Path};
+
+use reqwest::Method;
+use serde::Deserialize;
+use zotify_host::openapi;
+
+use crate::support::TestApp;
+
+#[derive(Deserialize)]
+struct Endpoint {
+    method: String,
+    path: String,
+    auth: String,
+    scope: Option<String>,
+    status: String,
+    purpose: String,
+}
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn endpoints() -> Vec<Endpoint> {
+    let text = std::fs::read_to_string(repository().join("docs/endpoints.yaml")).unwrap();
+    serde_yaml_ng::from_str(&text).unwrap()
+}
+
+/// Method, path and scope of every documented operation.
+fn documented() -> BTreeSet<(String, String, Option<String>)> {
+    let document = serde_json::to_value(openapi::document("")).unwrap();
+    let mut found = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap().iter().filter(|(_, op)| op["responses"].is_object()) {
+            let scope = operation["security"].as_array().and_then(|all| all.first());
+            let scope = scope.and_then(|one| one["bearer"][0].as_str()).map(Into::into);
+            found.insert((method.to_uppercase(), path.clone(), scope));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_list_is_complete_and_says_what_the_document_says() {
+    let listed: BTreeSet<_> = endpoints()
+        .into_iter()
+        .filter(|e| e.status == "implemented")
+        .map(|e| (e.method, e.path, e.scope))
+        .collect();
+    let documented = documented();
+    let missing: Vec<_> = listed.difference(&documented).collect();
+    let unlisted: Vec<_> = documented.difference(&listed).collect();
+    assert!(missing.is_empty() && unlisted.is_empty(), "not in OpenAPI: {missing:#?}\nnot listed: {unlisted:#?}");
+}
+
+#[test]
+fn every_entry_is_whole() {
+    let mut seen = BTreeSet::new();
+    for e in endpoints() {
+        assert!(["implemented", "planned"].contains(&e.status.as_str()), "{}", e.path);
+        assert!(["none", "user", "session", "admin", "cookie"].contains(&e.auth.as_str()), "{}", e.path);
+        assert_eq!(e.scope.is_some(), ["user", "session", "admin"].contains(&e.auth.as_str()), "{} {}", e.method, e.path);
+        assert!(e.purpose.ends_with('.'), "{}", e.path);
+        assert!(seen.insert((e.method.clone(), e.path.clone())), "twice: {} {}", e.method, e.path);
+    }
+}
+
+#[tokio::test]
+async fn every_implemented_endpoint_is_routed_and_guarded() {
+    let host = TestApp::start().await;
+    for e in endpoints() {
+        let path = e.path.replace("{uri}", "local:track:x").replace("{kind}", "tracks").replace(['{', '}'], "");
+        let method: Method = e.method.parse().unwrap();
+        let reply = host.send(host.request(method.clone(), &path)).await;
+        if e.status == "planned" {
+            assert!([401, 404, 405].contains(&reply.status.as_u16()), "{method} {path} is planned: {}", reply.status);
+            continue;
+        }
+        assert!(![404, 405].contains(&reply.status.as_u16()), "{method} {path}: {}", reply.status);
+        if ["user", "admin", "session"].contains(&e.auth.as_str()) {
+            assert_eq!(reply.status, 401, "{method} {path} must want a sign-in");
+            assert_eq!(reply.header("www-authenticate"), "Bearer realm=\"zotify\"");
+            if method != Method::HEAD {
+                reply.expect_problem(401, "missing_credentials");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_committed_document_is_fresh() {
+    let path = repository().join("docs/openapi.json");
+    let fresh = serde_json::to_string_pretty(&openapi::document("")).unwrap() + "\n";
+    if std::env::var_os("UPDATE_GENERATED").is_some() {
+        std::fs::write(&path, &fresh).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(committed == fresh, "docs/openapi.json is stale: run `make generate`");
+}
+
+#[test]
+fn operation_ids_are_unique_and_described() {
+    let document = serde_json::to_value(openapi::document("")).unwrap();
+    let mut seen = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap().iter().filter(|(_, op)| op["responses"].is_object()) {
+            let id = operation["operationId"].as_str().unwrap_or_default();
+            assert!(seen.insert(id.to_owned()), "{method} {path} has no operationId of its own: {id}");
+            assert!(operation["summary"].is_string(), "{method} {path} has no summary");
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let described = response["description"].as_str().is_some_and(|text| !text.is_empty());
+                assert!(described, "{method} {path} {status} has no description");
+            }
+        }
+    }
+}

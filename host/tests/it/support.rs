@@ -1,0 +1,223 @@
+//! A running host with a database, a data folder and plugins of its own.
+
+use std::{path::PathBuf, time::Duration};
+
+use reqwest::{Client, Method, RequestBuilder, StatusCode, header::HeaderMap};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{net::TcpListener, task::JoinHandle};
+use zotify_host::{App, AppState, config::Config, server};
+
+/// How long a test waits for something to become true.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The password of [`TestApp::admin`].
+const PASSWORD: &str = "a long enough password";
+
+/// A running host.
+pub struct TestApp {
+    pub app: AppState,
+    pub base: String,
+    pub dir: TempDir,
+    client: Client,
+    token: Option<String>,
+    server: JoinHandle<()>,
+}
+
+/// An answer, read to its end.
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub bytes: Vec<u8>,
+}
+
+impl Reply {
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes)
+            .unwrap_or_else(|e| panic!("no JSON ({e}), status {}: {}", self.status, self.text()))
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+
+    /// The body as JSON, of a reply that must have the status.
+    pub fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text());
+        self.json()
+    }
+
+    /// Checks that the reply is a well-formed problem with the status and code.
+    pub fn expect_problem(&self, status: u16, code: &str) -> Value {
+        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text());
+        let problem = self.expect(status);
+        assert_eq!(problem["code"], code, "{problem}");
+        assert_eq!(problem["status"], status, "{problem}");
+        assert_eq!(problem["type"], format!("urn:zotify:problem:{code}"));
+        assert_eq!(problem["request_id"], self.header("x-request-id"));
+        assert!(problem["detail"].as_str().is_some_and(|d| d.len() > 10), "{problem}");
+        problem
+    }
+
+    /// A header's value, empty where there is none.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |v| v.to_str().unwrap())
+    }
+}
+
+impl TestApp {
+    /// A host without providers.
+    pub async fn start() -> Self {
+        Self::with("").await
+    }
+
+    /// A host with sections of a configuration, in TOML, beside the data folder and the address.
+    pub async fn with(toml: &str) -> Self {
+        Self::configured("", toml).await
+    }
+
+    /// A host with keys of the `server` section, and other sections.
+    pub async fn configured(server: &str, toml: &str) -> Self {
+        Self::at(tempfile::tempdir().unwrap(), server, toml).await
+    }
+
+    /// A host in a folder that may hold the data of an earlier one.
+    pub async fn at(dir: TempDir, server: &str, toml: &str) -> Self {
+        let file = dir.path().join("zotify.toml");
+        std::fs::write(&file, configuration(server, toml)).unwrap();
+        let config = Config::load(Some(&file)).unwrap_or_else(|e| panic!("{e}"));
+        let started = App::start(config).await.unwrap_or_else(|e| panic!("{e}"));
+        let app = started.app;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let stop = app.shutdown.clone();
+        let server = tokio::spawn({
+            let app = app.clone();
+            async move { server::serve(app, listener, stop.cancelled_owned()).await.unwrap() }
+        });
+        let client = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        Self { app, base, dir, client, token: None, server }
+    }
+
+    /// Signs in as a new admin; later requests carry the token.
+    pub async fn admin(mut self) -> Self {
+        self.make_user("root-of-tests", true).await;
+        self.token = Some(self.sign_in("root-of-tests").await);
+        self
+    }
+
+    /// Signs in as the admin of an earlier host on the same folder.
+    pub async fn sign_in_again(mut self) -> Self {
+        self.token = Some(self.sign_in("root-of-tests").await);
+        self
+    }
+
+    /// Signs in as a new user without the admin's role.
+    pub async fn become_user(&mut self, name: &str) {
+        self.make_user(name, false).await;
+        self.token = Some(self.sign_in(name).await);
+    }
+
+    /// Later requests carry no token.
+    pub fn sign_out(&mut self) {
+        self.token = None;
+    }
+
+    /// Makes a user.
+    pub async fn make_user(&self, name: &str, admin: bool) {
+        zotify_host::auth::users::create_user(&self.app, name, PASSWORD, admin).await.unwrap();
+    }
+
+    /// Answers an access token.
+    pub async fn sign_in(&self, name: &str) -> String {
+        let body = serde_json::json!({"username": name, "password": PASSWORD});
+        let reply = self.send(self.request(Method::POST, "/api/auth/login").json(&body)).await;
+        reply.expect(200)["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// A request to a path, with the token where there is one.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.client.request(method, format!("{}{path}", self.base));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    /// Sends a request and reads the answer.
+    pub async fn send(&self, request: RequestBuilder) -> Reply {
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        Reply { status, headers, bytes: response.bytes().await.unwrap().to_vec() }
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Reply {
+        self.send(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// Asks again and again until the answer is as it should be.
+    pub async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let started = std::time::Instant::now();
+        loop {
+            let value = self.get(path).await.json();
+            if wanted(&value) {
+                return value;
+            }
+            assert!(started.elapsed() < PATIENCE, "{path} stays {value:#}");
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    }
+
+    /// Stops the host as `Ctrl-C` would, and hands its folder back.
+    pub async fn stop(self) -> TempDir {
+        self.app.shutdown.cancel();
+        self.server.await.unwrap();
+        self.app.stop().await;
+        self.dir
+    }
+}
+
+/// The folder that Cargo puts plugins in.
+pub fn plugins() -> PathBuf {
+    let exe = std::env::current_exe().unwrap();
+    exe.parent().and_then(std::path::Path::parent).unwrap().to_owned()
+}
+
+/// The shared library of a workspace member.
+pub fn plugin(name: &str) -> PathBuf {
+    let path = plugins().join(format!("lib{name}.so"));
+    assert!(path.exists(), "{} is missing: run `cargo build --workspace` first", path.display());
+    path
+}
+
+/// The files of the demo library that the project ships.
+pub fn demo_library() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![demo_folder()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// The folder of the demo library.
+pub fn demo_folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/demo-library").canonicalize().unwrap()
+}
+
+fn configuration(server: &str, sections: &str) -> String {
+    format!(
+        "[server]\nmode = \"dev\"\nlisten = \"127.0.0.1:0\"\ndata_dir = \"data\"\n{server}\n\
+         [database]\nurl = \"sqlite://data/zotify.db\"\n{sections}"
+    )
+}
