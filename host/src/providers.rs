@@ -142,10 +142,10 @@ impl Registry {
     }
 
     fn make_handle(&self, id: &str, automation: bool, instance: &config::Instance) -> Arc<InstanceHandle> {
-        let (notices, instance) = (self.0.notices.clone(), id.to_owned());
+        let (notices, name) = (self.0.notices.clone(), id.to_owned());
         let changed = Box::new(move |state| {
             // Nobody has to listen.
-            let _ = notices.send(Notice::StateChanged { instance: instance.clone(), state });
+            let _ = notices.send(Notice::StateChanged { instance: name.clone(), state });
         });
         let state = if instance.enabled { State::Loading } else { State::Disabled };
         let health = health::Health::new(state, changed);
