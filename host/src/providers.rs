@@ -10,6 +10,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use tokio::sync::broadcast;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zotify_plugin_api::{ErrorKind, ProviderError, Result, method::Method};
 
@@ -35,7 +36,6 @@ pub use egress::Egress;
 pub use grants::Permission;
 pub use health::State;
 pub use instance::{InstanceHandle, Lane, Part, PluginStream};
-pub use launch::own_program;
 pub use refusal::Refusal;
 pub use report::{BreakerReport, Capability, Report, Source};
 
@@ -44,40 +44,47 @@ use crate::{
     db::Db,
 };
 
-/// What the rest of the host wants to hear from plugins. None of it may wait.
-pub struct Hooks {
-    /// The library of an instance (of one account of it, or of all) changed at its source.
-    pub library_changed: Box<dyn Fn(&str, Option<&str>) + Send + Sync>,
+/// Something that the rest of the host may want to hear from plugins.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    /// The library of an instance changed at its source: of one account of it, or of all.
+    LibraryChanged {
+        /// The instance.
+        instance: String,
+        /// The account's id.
+        account: Option<String>,
+    },
     /// The state of an instance changed.
-    pub state_changed: Box<dyn Fn(&str, State) + Send + Sync>,
-    /// A trigger of an automation fired: instance, trigger, data.
-    pub triggered: Box<dyn Fn(&str, &str, serde_json::Value) + Send + Sync>,
+    StateChanged {
+        /// The instance.
+        instance: String,
+        /// What it is now.
+        state: State,
+    },
+    /// A trigger of an automation fired.
+    Triggered {
+        /// The instance.
+        instance: String,
+        /// The trigger, which the manifest declares.
+        trigger: String,
+        /// What it carries.
+        data: serde_json::Value,
+    },
 }
 
-impl Default for Hooks {
-    fn default() -> Self {
-        Self {
-            library_changed: Box::new(|_, _| {}),
-            state_changed: Box::new(|_, _| {}),
-            triggered: Box::new(|_, _, _| {}),
-        }
-    }
-}
+/// Notices that wait for a listener which is slower than the plugins; the oldest are dropped then.
+const NOTICES: usize = 1024;
 
 /// What the registry needs.
-pub struct StartContext {
+pub struct Start {
     /// The effective configuration.
     pub config: Arc<Config>,
     /// The migrated database.
     pub db: Db,
-    /// What hears from plugins.
-    pub hooks: Hooks,
     /// Cancelled when the host stops.
     pub shutdown: CancellationToken,
     /// Where background work is counted.
     pub tasks: TaskTracker,
-    /// The program that plugin processes run; [`own_program`] but in tests.
-    pub program: PathBuf,
 }
 
 /// All configured instances.
@@ -87,9 +94,11 @@ pub struct Registry(Arc<Inner>);
 struct Inner {
     config: Arc<Config>,
     db: Db,
-    hooks: Arc<Hooks>,
+    notices: broadcast::Sender<Notice>,
     stop: CancellationToken,
     tasks: TaskTracker,
+    /// Processes and their supervisors.
+    running: TaskTracker,
     program: PathBuf,
     clients: Option<egress::Clients>,
     handles: RwLock<BTreeMap<String, Arc<InstanceHandle>>>,
@@ -97,18 +106,20 @@ struct Inner {
 }
 
 impl Registry {
-    /// Starts to load all configured instances, in the background. Needs a tokio runtime.
-    pub fn start(context: StartContext) -> Self {
+    /// Starts to load all configured instances, in the background.
+    #[expect(clippy::unused_async, reason = "it needs a runtime around it")]
+    pub async fn start(context: Start) -> Self {
         let clients = egress::Clients::new();
         if let Err(error) = &clients {
             tracing::error!("plugins get no network: {error}");
         }
         let registry = Self(Arc::new(Inner {
             db: context.db,
-            hooks: Arc::new(context.hooks),
+            notices: broadcast::Sender::new(NOTICES),
             stop: context.shutdown.child_token(),
             tasks: context.tasks,
-            program: context.program,
+            running: TaskTracker::new(),
+            program: context.config.plugins.program.clone().unwrap_or_else(launch::own_program),
             clients: clients.ok(),
             handles: RwLock::default(),
             ready: CancellationToken::new(),
@@ -131,8 +142,11 @@ impl Registry {
     }
 
     fn make_handle(&self, id: &str, automation: bool, instance: &config::Instance) -> Arc<InstanceHandle> {
-        let (hooks, name) = (Arc::clone(&self.0.hooks), id.to_owned());
-        let changed = Box::new(move |state| (hooks.state_changed)(&name, state));
+        let (notices, name) = (self.0.notices.clone(), id.to_owned());
+        let changed = Box::new(move |state| {
+            // Nobody has to listen.
+            let _ = notices.send(Notice::StateChanged { instance: name.clone(), state });
+        });
         let state = if instance.enabled { State::Loading } else { State::Disabled };
         let health = health::Health::new(state, changed);
         let limits = self.0.config.plugins.clone();
@@ -144,9 +158,16 @@ impl Registry {
         self.0.ready.cancelled().await;
     }
 
-    /// Stops all instances. [`StartContext::tasks`] ends when they are gone.
-    pub fn stop(&self) {
+    /// What plugins tell from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Notice> {
+        self.0.notices.subscribe()
+    }
+
+    /// Stops all instances and waits until their processes are gone.
+    pub async fn stop(&self) {
         self.0.stop.cancel();
+        self.0.running.close();
+        self.0.running.wait().await;
     }
 
     fn handles(&self) -> Vec<Arc<InstanceHandle>> {

@@ -51,6 +51,10 @@ pub struct Plugins {
     pub breaker: Breaker,
     /// When a crashing instance is given up.
     pub quarantine: Quarantine,
+    /// The program that plugin processes run; this one without it. Set by tests, whose own program is no host.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub program: Option<PathBuf>,
 }
 
 /// When calls to a failing instance stop being tried.
@@ -94,6 +98,7 @@ impl Default for Plugins {
             memory_mib: 256,
             breaker: Breaker::default(),
             quarantine: Quarantine::default(),
+            program: None,
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::worker::frame::{self, Failed, Frame, Hello, Kind, Ready};
 const MAX_LINE: u64 = 4096;
 
 /// The program that plugin processes run: this one, even if its file was replaced meanwhile.
-pub fn own_program() -> PathBuf {
+pub(super) fn own_program() -> PathBuf {
     if cfg!(target_os = "linux") {
         return "/proc/self/exe".into();
     }

@@ -71,7 +71,7 @@ impl Registry {
             Part::Automation(manifest) => manifest.triggers.iter().map(|t| t.name.clone()).collect(),
             Part::Provider(_) => Vec::new(),
         };
-        let services = Services::new(handle.id(), inner.db.clone(), egress.clone(), Arc::clone(&inner.hooks), triggers);
+        let services = Services::new(handle.id(), inner.db.clone(), egress.clone(), inner.notices.clone(), triggers);
         let create = CreateRequest {
             instance: handle.id().to_owned(),
             part: part.id().to_owned(),
@@ -118,7 +118,7 @@ impl Registry {
         let supervisor = Supervisor::new(plan, Arc::new(services), Arc::clone(&handle.health), handle.stop.clone());
         let _ = handle.backend.set(Backend::Process(Arc::clone(&supervisor)));
         let settled = supervisor.settled();
-        inner.tasks.spawn(supervisor.run());
+        inner.running.spawn(supervisor.run());
         settled.await;
         self.check_soon(handle);
         Ok(())

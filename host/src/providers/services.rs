@@ -5,16 +5,17 @@ mod kv;
 mod log;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::broadcast;
 use zotify_plugin_api::{ProviderError, Result, service, wire};
 
 pub(super) use log::printable;
 
-use super::{Hooks, egress::Egress, rate::Bucket};
+use super::{Notice, egress::Egress, rate::Bucket};
 use crate::db::{Db, now_ms};
 
 /// The longest that a plugin may ask to sleep.
@@ -25,7 +26,7 @@ pub(super) struct Services {
     instance: String,
     db: Db,
     egress: Egress,
-    hooks: Arc<Hooks>,
+    notices: broadcast::Sender<Notice>,
     /// The triggers that its manifest declares.
     triggers: Vec<String>,
     log_rate: Mutex<log::Limit>,
@@ -33,12 +34,12 @@ pub(super) struct Services {
 }
 
 impl Services {
-    pub(super) fn new(instance: &str, db: Db, egress: Egress, hooks: Arc<Hooks>, triggers: Vec<String>) -> Self {
+    pub(super) fn new(instance: &str, db: Db, egress: Egress, notices: broadcast::Sender<Notice>, triggers: Vec<String>) -> Self {
         Self {
             instance: instance.to_owned(),
             db,
             egress,
-            hooks,
+            notices,
             triggers,
             log_rate: Mutex::new(log::Limit::new()),
             event_rate: Mutex::new(Bucket::new(10, 50)),

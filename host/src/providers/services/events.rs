@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use zotify_plugin_api::{ErrorKind, ProviderError, Result, service::PluginEvent};
 
-use super::Services;
+use super::{Notice, Services};
 
 /// The largest data of a trigger, in bytes of JSON.
 const MAX_DATA: usize = 64 << 10;
@@ -15,8 +15,9 @@ impl Services {
             return Err(ProviderError::new(ErrorKind::RateLimited, "the plugin reports too many events")
                 .with_retry_after_ms(1000));
         }
-        match event {
-            PluginEvent::LibraryChanged { account } => (self.hooks.library_changed)(&self.instance, account.as_deref()),
+        let instance = self.instance.clone();
+        let notice = match event {
+            PluginEvent::LibraryChanged { account } => Notice::LibraryChanged { instance, account },
             PluginEvent::Trigger { name, data } => {
                 if !self.triggers.contains(&name) {
                     return Err(ProviderError::invalid("the manifest declares no such trigger"));
@@ -26,11 +27,13 @@ impl Services {
                 }
                 let data = serde_json::from_str(&data)
                     .map_err(|_| ProviderError::invalid("the data of a trigger is no JSON"))?;
-                (self.hooks.triggered)(&self.instance, &name, data);
+                Notice::Triggered { instance, trigger: name, data }
             }
             // One of a later protocol.
-            _ => {}
-        }
+            _ => return Ok(()),
+        };
+        // Nobody has to listen.
+        let _ = self.notices.send(notice);
         Ok(())
     }
 }

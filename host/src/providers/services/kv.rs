@@ -91,18 +91,15 @@ fn storage(error: sqlx::Error) -> ProviderError {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use tokio::sync::broadcast;
 
     use super::*;
-    use crate::{
-        db::Db,
-        providers::{Hooks, egress::Egress},
-    };
+    use crate::{db::Db, providers::egress::Egress};
 
     async fn services(folder: &tempfile::TempDir, instance: &str) -> Services {
         let db = Db::connect(&format!("sqlite://{}", folder.path().join("test.db").display())).await.unwrap();
         db.migrate().await.unwrap();
-        Services::new(instance, db, Egress::closed(), Arc::new(Hooks::default()), Vec::new())
+        Services::new(instance, db, Egress::closed(), broadcast::Sender::new(1), Vec::new())
     }
 
     fn put(entries: &[(&str, Option<&[u8]>)]) -> KvPut {
