@@ -2,9 +2,12 @@
 
 mod support;
 
+mod accounts;
+mod auth;
 mod crash;
 mod docs;
 mod edge;
 mod endpoints;
+mod jobs;
 mod library;
 mod peers;
