@@ -76,8 +76,14 @@ deny: ## licences, sources and banned crates, offline (needs cargo-deny)
 peers: ## tests against other people's music files (needs Debian's apt-get and dpkg, and pip)
 	.ci/peers
 
+# A target folder of its own, as everything is compiled anew. Plugins are built with it: tests find them beside themselves.
 .PHONY: coverage
-coverage: ## line coverage of check's tests (needs cargo-llvm-cov and llvm-tools)
-	@$(CARGO) llvm-cov --version >/dev/null 2>&1 || { echo "missing: cargo install --locked cargo-llvm-cov, and rustup component add llvm-tools"; exit 1; }
-	$(CARGO) build --locked --workspace
-	$(CARGO) llvm-cov --locked --workspace --summary-only
+coverage: export CARGO_TARGET_DIR := $(abspath $(TARGET))/coverage
+coverage: ## line coverage of check's tests (needs cargo-llvm-cov, and llvm-tools or LLVM_COV and LLVM_PROFDATA)
+	@$(CARGO) llvm-cov --version >/dev/null 2>&1 || { \
+	  echo "missing: cargo install --locked cargo-llvm-cov && rustup component add llvm-tools"; exit 1; }
+	set -a; eval "$$($(CARGO) llvm-cov show-env)"; set +a; \
+	$(CARGO) llvm-cov clean --workspace; \
+	$(CARGO) build --locked --workspace; \
+	$(CARGO) test --locked --workspace --lib --bins --tests; \
+	$(CARGO) llvm-cov report --summary-only

@@ -1,16 +1,22 @@
 //! Everything that a request may need, in one place.
 
-use std::{ops::Deref, path::Path, sync::Arc, time::Instant};
+use std::{
+    ops::Deref,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    auth::{Passwords, Tokens},
+    auth::{self, Passwords, Tokens, bootstrap::BootstrapError},
     config::Config,
     db::Db,
-    jobs::Queue,
-    providers::Registry,
-    secrets::Secrets,
+    jobs::{self, Queue},
+    mirror,
+    providers::{Registry, Start},
+    secrets::{Secrets, SecretsError},
 };
 
 /// The running host.
@@ -49,7 +55,86 @@ impl Deref for AppState {
     }
 }
 
+/// A host that has just started.
+pub struct Started {
+    /// The host.
+    pub app: AppState,
+    /// The first admin's password, where this start made one. For a terminal only.
+    pub admin_password: Option<String>,
+}
+
+/// Why the host does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder cannot be made.
+    #[error("{0}; set server.data_dir to a folder that this user may write to")]
+    Folders(std::io::Error),
+    /// The database does not answer.
+    #[error("the database cannot be opened: {0}; see database.url")]
+    Database(#[from] sqlx::Error),
+    /// The schema cannot be brought up to date.
+    #[error("the database cannot be migrated: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// There is no key to protect secrets with.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
+    /// The first admin cannot be made.
+    #[error("the first admin cannot be made: {0}")]
+    Bootstrap(#[from] BootstrapError),
+}
+
 impl App {
+    /// Opens the database, brings it up to date, loads keys, and starts plugins and background work. Plugins load on
+    /// in the background.
+    ///
+    /// # Errors
+    /// What has to be mended first.
+    pub async fn start(config: Config) -> Result<Started, StartError> {
+        let config = Arc::new(config);
+        config.create_folders().map_err(StartError::Folders)?;
+        let db = Db::connect(&config.database.url).await?;
+        db.migrate().await?;
+        let secrets = Secrets::load(&config, &db).await?;
+        let tokens = Tokens::load(&db, &secrets).await?;
+        let shutdown = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let providers = Registry::start(Start {
+            config: config.clone(),
+            db: db.clone(),
+            shutdown: shutdown.clone(),
+            tasks: tasks.clone(),
+        })
+        .await;
+        let app = AppState(Arc::new(Self {
+            config,
+            db,
+            secrets,
+            passwords: Passwords::new(),
+            tokens,
+            providers,
+            jobs: Queue::new(),
+            shutdown,
+            tasks,
+            started: Instant::now(),
+        }));
+        let admin_password = auth::bootstrap_admin(&app).await?;
+        app.tasks.spawn(jobs::run(app.clone(), app.shutdown.clone()));
+        mirror::start(&app);
+        Ok(Started { app, admin_password })
+    }
+
+    /// Ends background work, plugins and database, in this order.
+    pub async fn stop(&self) {
+        self.shutdown.cancel();
+        self.tasks.close();
+        let grace = Duration::from_secs(self.config.server.shutdown_grace_s);
+        if tokio::time::timeout(grace, self.tasks.wait()).await.is_err() {
+            tracing::warn!("some background work did not end within {grace:?} and goes on at the next start");
+        }
+        self.providers.stop().await;
+        self.db.close().await;
+    }
+
     /// The data folder.
     pub fn data_dir(&self) -> &Path {
         &self.config.server.data_dir

@@ -25,4 +25,4 @@ pub mod server;
 pub mod telemetry;
 pub mod worker;
 
-pub use app::{App, AppState};
+pub use app::{App, AppState, StartError, Started};

@@ -4,6 +4,7 @@ mod support;
 
 mod accounts;
 mod auth;
+mod cli;
 mod crash;
 mod docs;
 mod edge;

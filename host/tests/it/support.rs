@@ -127,7 +127,7 @@ impl TestApp {
 
     /// Makes a user.
     pub async fn make_user(&self, name: &str, admin: bool) {
-        zotify_host::auth::create_user(&self.app, name, PASSWORD, admin).await.unwrap();
+        zotify_host::auth::users::create_user(&self.app, name, PASSWORD, admin).await.unwrap();
     }
 
     /// Answers an access token.
