@@ -1,5 +1,7 @@
 //! The host's tests, through HTTP as clients see it.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where its preparation fails")]
+
 mod support;
 
 mod accounts;
