@@ -94,7 +94,7 @@ async fn follow(app: &AppState) {
     let style = ProgressStyle::with_template("{spinner} {msg} {wide_bar} {pos}/{len} {per_sec} {eta}");
     let mut seen = false;
     while !app.shutdown.is_cancelled() {
-        match db::jobs::unfinished(app.db.read(), PullLibrary::NAME).await {
+        match db::jobs::active(app.db.read(), PullLibrary::NAME).await {
             Ok(jobs) if jobs.is_empty() && seen => break,
             Ok(jobs) => {
                 seen = seen || !jobs.is_empty();
