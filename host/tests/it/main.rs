@@ -1,5 +1,6 @@
 //! The host's tests, through HTTP as clients see it.
 
+mod lab;
 mod support;
 
 mod crash;
@@ -8,3 +9,5 @@ mod edge;
 mod endpoints;
 mod library;
 mod peers;
+mod plugin_loading;
+mod supervisor;
