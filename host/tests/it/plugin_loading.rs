@@ -249,7 +249,7 @@ fn later_sdk(work: &Path) {
     edit(
         &library,
         "pub enum Completeness {",
-        "pub enum Completeness {\n    /// New.\n    Sampled {\n        /// How much.\n        share: f64,\n    },",
+        "pub enum Completeness {\n    /// New.\n    Sampled {\n        /// How much.\n        per_mille: u32,\n    },",
     );
 }
 
@@ -283,7 +283,7 @@ async fn a_plugin_of_another_binary_interface_is_refused() {
         edit(&work.join("plugin-api/abi/Cargo.toml"), "version = \"1.0.0\"", "version = \"2.0.0\"");
         edit(&work.join("Cargo.toml"), "version = \"=1.0.0\"", "version = \"=2.0.0\"");
         edit(&work.join("future/src/lib.rs"), "novelty: vec![\"unheard\".into()],", "");
-        edit(&work.join("future/src/lib.rs"), "Completeness::Sampled { share: 0.5 }", "Completeness::Complete");
+        edit(&work.join("future/src/lib.rs"), "Completeness::Sampled { per_mille: 500 }", "Completeness::Complete");
     });
     let lab = Bench::new().with_file(&other, "future.so").start("[providers.one]\nplugin = \"future\"\n").await;
     assert_eq!(lab.problem("one"), "abi_mismatch");
