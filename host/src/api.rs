@@ -4,6 +4,7 @@ pub mod auth;
 pub mod extract;
 pub mod jobs;
 pub mod meta;
+pub mod model;
 pub mod page;
 pub mod user;
 

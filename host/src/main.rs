@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
+use clap::Parser as _;
+use zotify_host::cli::Cli;
+
 fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() == Some("plugin-worker") {
-        return zotify_host::worker::main();
-    }
-    ExitCode::from(2)
+    Cli::parse().run()
 }

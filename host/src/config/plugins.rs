@@ -19,7 +19,7 @@ pub enum SandboxPolicy {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Plugins {
-    /// Folders with further plugins, besides the bundled ones. Relative to this file; subfolders are not searched.
+    /// Folders with further plugins, besides the bundled ones. Relative to the configuration file; subfolders are not searched.
     #[schemars(with = "Vec<String>", inner(length(min = 1)))]
     pub directories: Vec<PathBuf>,
     /// The folder of the bundled plugins. Without it: `plugins` beside the program, or `ZOTIFY_BUNDLED_PLUGINS`.

@@ -1,1 +1,241 @@
-//! Being written.
+//! `library.pull`: reads an account's library and playlists into the mirror, page by page. Every page is stored in one
+//! transaction with the checkpoint, so a killed host goes on where it was.
+
+mod entries;
+mod finish;
+mod page;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+use zotify_plugin_api::{ErrorKind, LibraryChanges, Listing, PageRequest, ProviderError, SignIn, capability, method};
+
+use crate::{
+    accounts::{self, Account},
+    db::pull_runs::{self, Ending},
+    jobs::{Job, JobContext, JobError},
+    providers::{InstanceHandle, Lane, State},
+    register_job,
+};
+
+/// A run that needs more pages than this goes in circles.
+const MAX_PAGES: u64 = 200_000;
+/// How often a run starts over when the provider no longer knows its own cursor.
+const MAX_RESTARTS: u32 = 2;
+
+/// The job.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PullLibrary {
+    /// The account to read.
+    pub account_id: String,
+}
+
+register_job!(PullLibrary);
+
+impl Job for PullLibrary {
+    const NAME: &'static str = "library.pull";
+
+    async fn run(&self, ctx: JobContext) -> Result<(), JobError> {
+        let mut pull = Pull::open(ctx, &self.account_id).await?;
+        let result = pull.run().await;
+        if let Err(JobError::Fail { code, detail }) = &result {
+            pull.fail(code, detail).await?;
+        }
+        result
+    }
+}
+
+/// Where a run stands. Saved with every page.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Checkpoint {
+    run: String,
+    step: Step,
+    /// Where the step goes on.
+    cursor: Option<String>,
+    /// What the last complete run named.
+    since: Option<String>,
+    /// Whether nothing was known of the account before.
+    first: bool,
+    listing: Listing,
+    sync_token: Option<String>,
+    /// Why the run did not see everything.
+    partial: Option<(String, String)>,
+    /// Items that are as they were, by the plugin, and that the mirror does not have.
+    unknown: u64,
+    pages: u64,
+    restarts: u32,
+}
+
+/// What a run does, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Step {
+    Library,
+    Playlists,
+    Entries,
+    Finish,
+}
+
+/// A run under way.
+struct Pull {
+    ctx: JobContext,
+    account: Account,
+    handle: Arc<InstanceHandle>,
+    at: Checkpoint,
+}
+
+impl Pull {
+    async fn open(ctx: JobContext, account_id: &str) -> Result<Self, JobError> {
+        let Some(account) = accounts::find(&ctx.app.db, account_id).await? else {
+            return Err(fail("account_not_found", "the account does not exist any more"));
+        };
+        let handle = started(&ctx, &account.instance)?;
+        let at = match ctx.checkpoint() {
+            Some(at) => at,
+            None => begin(&ctx, &account).await?,
+        };
+        Ok(Self { ctx, account, handle, at })
+    }
+
+    async fn run(&mut self) -> Result<(), JobError> {
+        loop {
+            if self.ctx.cancelled().is_cancelled() {
+                return Err(JobError::Cancelled);
+            }
+            self.at.pages += 1;
+            if self.at.pages > MAX_PAGES {
+                return Err(fail("endless_library", "the provider's pages do not end"));
+            }
+            match self.at.step {
+                Step::Library if self.has_library() => self.library_page().await?,
+                Step::Library => self.at.step = Step::Playlists,
+                Step::Playlists if self.handle.has(capability::PLAYLISTS_READ) => self.playlists_page().await?,
+                Step::Playlists => self.at.step = Step::Finish,
+                Step::Entries => self.playlist_entries().await?,
+                Step::Finish => return self.finish().await,
+            }
+        }
+    }
+
+    fn has_library(&self) -> bool {
+        let reads = [
+            capability::LIBRARY_TRACKS_READ,
+            capability::LIBRARY_ALBUMS_READ,
+            capability::LIBRARY_ARTISTS_READ,
+            capability::LIBRARY_SHOWS_READ,
+        ];
+        reads.into_iter().any(|capability| self.handle.has(capability))
+    }
+
+    async fn library_page(&mut self) -> Result<(), JobError> {
+        let request = LibraryChanges { since: self.at.since.clone(), cursor: self.at.cursor.clone() };
+        let page = match self.call::<method::PullLibrary>(request).await? {
+            Ok(page) => page,
+            Err(error) if self.start_over(&error) => {
+                let line = format!("the provider does not know where to go on: {error}; starting over");
+                self.ctx.log("warn", &line).await?;
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let progress = page.progress;
+        let next = self.next_cursor(page.next.as_ref())?;
+        self.store_library(page, next).await?;
+        if let Some(progress) = progress {
+            self.ctx.progress(progress.done, progress.total, "reading the library").await?;
+        }
+        Ok(())
+    }
+
+    async fn playlists_page(&mut self) -> Result<(), JobError> {
+        let request = PageRequest { cursor: self.at.cursor.clone(), limit: 0 };
+        let page = match self.call::<method::ListPlaylists>(request).await? {
+            Ok(page) => page,
+            Err(error) if self.start_over(&error) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let next = self.next_cursor(page.next.as_ref())?;
+        self.store_playlists(page, next).await
+    }
+
+    /// Calls the provider, unless the job is to stop.
+    async fn call<M: method::Method>(&self, request: M::Request) -> Result<Result<M::Reply, ProviderError>, JobError> {
+        let signed_in = self.handle.manifest().is_some_and(|manifest| manifest.sign_in != SignIn::None);
+        let account = signed_in.then_some(self.account.id.as_str());
+        tokio::select! {
+            () = self.ctx.cancelled().cancelled() => Err(JobError::Cancelled),
+            reply = self.ctx.app.providers.call::<M>(&self.account.instance, account, Lane::Job, request) => Ok(reply),
+        }
+    }
+
+    /// A provider that refuses where to go on is asked from the start of the step, then from the start of the library.
+    fn start_over(&mut self, error: &ProviderError) -> bool {
+        let refused = matches!(error.kind, ErrorKind::InvalidRequest | ErrorKind::NotFound | ErrorKind::Conflict);
+        if !refused || self.at.restarts >= MAX_RESTARTS {
+            return false;
+        }
+        self.at.restarts += 1;
+        self.at.cursor.take().is_some() || self.at.since.take().is_some()
+    }
+
+    fn next_cursor(&self, next: Option<&String>) -> Result<Option<String>, JobError> {
+        if next.is_some() && next == self.at.cursor.as_ref() {
+            return Err(fail("cursor_repeats", "the provider's page names itself as the next one"));
+        }
+        Ok(next.cloned())
+    }
+
+    async fn fail(&self, code: &str, detail: &str) -> sqlx::Result<()> {
+        let mut tx = self.ctx.app.db.write().await?;
+        let ending = Ending {
+            state: "failed",
+            code: Some(code.to_owned()),
+            detail: Some(detail.to_owned()),
+            ..Ending::default()
+        };
+        crate::db::items::give_up_marks(&mut tx, &self.account.id, &self.at.run).await?;
+        pull_runs::end(&mut tx, &self.at.run, ending).await?;
+        tx.commit().await
+    }
+}
+
+fn started(ctx: &JobContext, instance: &str) -> Result<Arc<InstanceHandle>, JobError> {
+    let Some(handle) = ctx.app.providers.get(instance) else {
+        return Err(fail("provider_not_found", "the provider is not configured any more"));
+    };
+    match handle.state() {
+        State::Started => Ok(handle),
+        State::Disabled => Err(fail("provider_disabled", "the provider is disabled")),
+        _ => Err(JobError::Retry {
+            after: None,
+            code: "provider_unavailable".into(),
+            detail: "the provider has not started; see /api/providers".into(),
+        }),
+    }
+}
+
+async fn begin(ctx: &JobContext, account: &Account) -> Result<Checkpoint, JobError> {
+    let at = Checkpoint {
+        run: Ulid::generate().to_string(),
+        step: Step::Library,
+        cursor: None,
+        since: account.sync_token.clone(),
+        first: account.last_pull_at.is_none(),
+        listing: Listing::Unknown,
+        sync_token: None,
+        partial: None,
+        unknown: 0,
+        pages: 0,
+        restarts: 0,
+    };
+    let mut tx = ctx.app.db.write().await?;
+    pull_runs::end_abandoned(&mut tx, &account.id).await?;
+    pull_runs::start(&mut tx, &at.run, &account.id, &ctx.id).await?;
+    ctx.save_checkpoint(&mut tx, &at).await?;
+    tx.commit().await?;
+    Ok(at)
+}
+
+fn fail(code: &str, detail: &str) -> JobError {
+    JobError::Fail { code: code.to_owned(), detail: detail.to_owned() }
+}

@@ -3,6 +3,7 @@
 mod lab;
 mod support;
 
+mod cli;
 mod crash;
 mod docs;
 mod edge;

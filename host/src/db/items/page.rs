@@ -1,0 +1,276 @@
+//! Pages of items, each read as one row: the database joins the documents into the JSON that the client gets.
+
+use serde::{Deserialize, Serialize};
+use sqlx::Row as _;
+
+use crate::{
+    db::{Db, Dialect, query::Sql},
+    mirror::fold,
+};
+
+/// An account whose items a list shows.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The account.
+    pub account: String,
+    /// Accounts of the same instance that come before it: what they hold is not shown twice.
+    pub before: Vec<String>,
+}
+
+/// What a list is sorted by; ties by URI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Folded title or name.
+    Title,
+    /// Folded artist, then release, album and place.
+    Artist,
+    /// When it came into the library.
+    AddedAt,
+    /// When it was released.
+    ReleaseDate,
+    /// The place among its parent's children.
+    Place,
+}
+
+impl Order {
+    fn column(self) -> &'static str {
+        match self {
+            Self::Title => "title_key",
+            Self::Artist => "artist_key",
+            Self::AddedAt => "added_at",
+            Self::ReleaseDate => "release_date",
+            Self::Place => "seq",
+        }
+    }
+
+    fn is_number(self) -> bool {
+        matches!(self, Self::AddedAt | Self::Place)
+    }
+}
+
+/// The value that a row is sorted by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Key {
+    /// A time or place.
+    Int(i64),
+    /// Folded text or a date.
+    Text(String),
+}
+
+/// Which items of the library a list shows.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Their kind; none for every kind.
+    pub kind: Option<&'static str>,
+    /// Their album or show.
+    pub parent: Option<String>,
+    /// One of their artists.
+    pub artist: Option<String>,
+    /// One of their genres, folded.
+    pub genre: Option<String>,
+    /// The first day of release, as text.
+    pub released_from: Option<String>,
+    /// The day of release after the last, as text.
+    pub released_before: Option<String>,
+    /// Whether they can be played.
+    pub playable: Option<bool>,
+    /// Whether they are missing at their source.
+    pub missing: Option<bool>,
+    /// Words that they are found by.
+    pub words: Option<fold::Query>,
+}
+
+/// Which part of a list.
+#[derive(Clone, Debug)]
+pub struct Slice {
+    /// What it is sorted by.
+    pub order: Order,
+    /// Whether the largest comes first.
+    pub descending: bool,
+    /// The last row of the part before.
+    pub after: Option<(Key, String)>,
+    /// Rows at most.
+    pub limit: i64,
+}
+
+/// Part of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// The documents, separated by commas.
+    pub json: String,
+    /// How many.
+    pub count: i64,
+    /// The last row, where more follow.
+    pub last: Option<(Key, String)>,
+}
+
+/// Part of a library.
+pub async fn list(db: &Db, sources: &[Source], filter: &Filter, slice: &Slice) -> sqlx::Result<Part> {
+    if sources.is_empty() {
+        return Ok(Part::default());
+    }
+    let sql = joined(slice, |sql| {
+        for (n, source) in sources.iter().enumerate() {
+            sql.push(if n == 0 { "SELECT * FROM (" } else { " UNION ALL SELECT * FROM (" });
+            select(sql, db.dialect(), source, filter, slice);
+            sql.push(") s").push_int(i64::try_from(n).unwrap_or(0));
+        }
+    });
+    fetch(db, sql, slice).await
+}
+
+/// The children of an album or show, in order.
+pub async fn children(
+    db: &Db,
+    sources: &[Source],
+    parent: &str,
+    after: Option<(Key, String)>,
+    limit: i64,
+) -> sqlx::Result<Part> {
+    let filter = Filter { parent: Some(parent.to_owned()), ..Filter::default() };
+    let slice = Slice { order: Order::Place, descending: false, after, limit };
+    list(db, sources, &filter, &slice).await
+}
+
+fn select(sql: &mut Sql, dialect: Dialect, source: &Source, filter: &Filter, slice: &Slice) {
+    let column = slice.order.column();
+    sql.push("SELECT i.id, i.uri, i.").push(column).push(" AS k FROM items i");
+    if let Some(artist) = &filter.artist {
+        sql.push(" JOIN item_artists a ON a.account_id = i.account_id AND a.item_uri = i.uri AND a.artist_uri = ");
+        sql.bind(artist.clone());
+    }
+    sql.push(" WHERE i.saved = 1 AND i.account_id = ").bind(source.account.clone());
+    narrow(sql, dialect, source, filter);
+    if let Some((key, uri)) = &slice.after {
+        sql.push(" AND (i.").push(column).push(", i.uri) ").push(if slice.descending { "< (" } else { "> (" });
+        bind_key(sql, key);
+        sql.push(", ").bind(uri.clone()).push(")");
+    }
+    let direction = direction(slice.descending);
+    sql.push(" ORDER BY i.").push(column).push(direction).push(", i.uri").push(direction);
+    sql.push(" LIMIT ").push_int(slice.limit + 1);
+}
+
+fn narrow(sql: &mut Sql, dialect: Dialect, source: &Source, filter: &Filter) {
+    if let Some(kind) = filter.kind {
+        sql.push(" AND i.kind = ").bind(kind.to_owned());
+    }
+    if let Some(parent) = &filter.parent {
+        sql.push(" AND i.parent_uri <> '' AND i.parent_uri = ").bind(parent.clone());
+    }
+    if let Some(genre) = &filter.genre {
+        // Folded genres hold neither % nor _ but for those without any word.
+        let pattern = format!("%|{}|%", genre.replace(['%', '_'], ""));
+        sql.push(" AND i.genres LIKE ").bind(pattern);
+    }
+    if let Some(date) = &filter.released_from {
+        sql.push(" AND i.release_date >= ").bind(date.clone());
+    }
+    if let Some(date) = &filter.released_before {
+        sql.push(" AND i.release_date <> '' AND i.release_date < ").bind(date.clone());
+    }
+    if let Some(playable) = filter.playable {
+        sql.push(if playable { " AND i.playable <> 0" } else { " AND i.playable = 0" });
+    }
+    if let Some(missing) = filter.missing {
+        sql.push(if missing { " AND i.missing_since IS NOT NULL" } else { " AND i.missing_since IS NULL" });
+    }
+    if let Some(words) = &filter.words {
+        matching(sql, dialect, &[source.account.clone()], filter.kind.as_slice(), words);
+    }
+    not_before(sql, source);
+}
+
+/// Leaves out what an earlier account of the same instance already shows.
+pub(super) fn not_before(sql: &mut Sql, source: &Source) {
+    if !source.before.is_empty() {
+        sql.push(" AND NOT EXISTS (SELECT 1 FROM items o WHERE o.uri = i.uri AND o.saved = 1 AND o.account_id IN ");
+        sql.bind_list(source.before.iter().cloned()).push(")");
+    }
+}
+
+/// Only what the words find: the one place where the databases' SQL differs.
+fn matching(sql: &mut Sql, dialect: Dialect, accounts: &[String], kinds: &[&str], words: &fold::Query) {
+    match dialect {
+        Dialect::Sqlite => {
+            sql.push(" AND i.id IN (SELECT rowid FROM items_fts WHERE items_fts MATCH ");
+            sql.bind(scoped(accounts, kinds, words)).push(")");
+        }
+        Dialect::Postgres => {
+            sql.push(" AND i.search @@ CAST(").bind(words.expression(dialect)).push(" AS tsquery)");
+        }
+    }
+}
+
+/// A full-text expression of SQLite that looks at some accounts and kinds only.
+pub(super) fn scoped(accounts: &[String], kinds: &[&str], words: &fold::Query) -> String {
+    let any = |terms: &mut dyn Iterator<Item = &str>| {
+        terms.map(|term| format!("\"{}\"", term.replace('"', ""))).collect::<Vec<_>>().join(" OR ")
+    };
+    let mut expression = format!("words : ({})", words.expression(Dialect::Sqlite));
+    expression.push_str(&format!(" AND scope : ({})", any(&mut accounts.iter().map(String::as_str))));
+    if !kinds.is_empty() {
+        expression.push_str(&format!(" AND scope : ({})", any(&mut kinds.iter().copied())));
+    }
+    expression
+}
+
+pub(super) fn bind_key(sql: &mut Sql, key: &Key) {
+    match key {
+        Key::Int(value) => sql.bind(*value),
+        Key::Text(value) => sql.bind(value.clone()),
+    };
+}
+
+fn direction(descending: bool) -> &'static str {
+    if descending { " DESC" } else { " ASC" }
+}
+
+/// Wraps a selection of (id, uri, k) so that its first rows come as one. Documents are only read for those.
+pub(super) fn joined(slice: &Slice, selection: impl FnOnce(&mut Sql)) -> Sql {
+    let direction = direction(slice.descending);
+    let mut sql = Sql::new(
+        "SELECT COALESCE(string_agg(d.doc, ',' ORDER BY d.rn) FILTER (WHERE d.rn <= ",
+    );
+    sql.push_int(slice.limit).push("), ''), COUNT(*), MAX(CASE WHEN d.rn = ").push_int(slice.limit);
+    sql.push(" THEN d.k END), MAX(CASE WHEN d.rn = ").push_int(slice.limit).push(" THEN d.uri END) FROM (");
+    sql.push("SELECT p.k, p.uri, i.doc, row_number() OVER (ORDER BY p.k").push(direction).push(", p.uri");
+    sql.push(direction).push(") AS rn FROM (SELECT u.id, u.uri, u.k FROM (");
+    selection(&mut sql);
+    sql.push(") u ORDER BY u.k").push(direction).push(", u.uri").push(direction).push(" LIMIT ");
+    sql.push_int(slice.limit + 1).push(") p JOIN items i ON i.id = p.id) d");
+    sql
+}
+
+pub(super) async fn fetch(db: &Db, sql: Sql, slice: &Slice) -> sqlx::Result<Part> {
+    let row = sql.query().fetch_one(db.read()).await?;
+    let rows: i64 = row.try_get(1)?;
+    let mut part = Part { json: row.try_get(0)?, count: rows.min(slice.limit), last: None };
+    if rows > slice.limit {
+        let key = if slice.order.is_number() { Key::Int(row.try_get(2)?) } else { Key::Text(row.try_get(2)?) };
+        part.last = Some((key, row.try_get(3)?));
+    }
+    Ok(part)
+}
+
+/// Part of a playlist, in order, from the position after `after`.
+pub async fn entries(db: &Db, account: &str, playlist: &str, after: i64, limit: i64) -> sqlx::Result<Part> {
+    let mut sql = Sql::new("SELECT COALESCE(string_agg(d.doc, ',' ORDER BY d.position) FILTER (WHERE d.rn <= ");
+    sql.push_int(limit).push("), ''), COUNT(*), MAX(CASE WHEN d.rn = ").push_int(limit);
+    sql.push(
+        " THEN d.position END) FROM (SELECT p.position, p.head || COALESCE(i.doc, p.doc) || '}' AS doc,
+          row_number() OVER (ORDER BY p.position) AS rn
+          FROM playlist_items p LEFT JOIN items i ON i.account_id = p.account_id AND i.uri = p.item_uri
+          WHERE p.account_id = ",
+    );
+    sql.bind(account.to_owned()).push(" AND p.playlist_uri = ").bind(playlist.to_owned());
+    sql.push(" AND p.position > ").bind(after).push(" ORDER BY p.position LIMIT ").push_int(limit + 1).push(") d");
+    let row = sql.query().fetch_one(db.read()).await?;
+    let rows: i64 = row.try_get(1)?;
+    let mut part = Part { json: row.try_get(0)?, count: rows.min(limit), last: None };
+    if rows > limit {
+        part.last = Some((Key::Int(row.try_get(2)?), String::new()));
+    }
+    Ok(part)
+}

@@ -1,0 +1,149 @@
+//! Searching by words. Titles that start with the query come first, then whatever its words find; each in the order of
+//! titles. Both databases answer the same rows in the same order.
+
+use serde::{Deserialize, Serialize};
+
+use super::page::{Key, Order, Part, Slice, Source, fetch, joined, scoped};
+use crate::{
+    db::{Db, Dialect, query::Sql},
+    mirror::fold,
+};
+
+/// Finds by words that are looked at for one page: what a very common word finds beyond is left out.
+const MAX_CANDIDATES: i64 = 4000;
+
+/// Sorts after every text that starts with the same letters.
+const LAST: char = '\u{10ffff}';
+
+/// The last row of a page: whether its title starts with the query, its folded title, its URI.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hit(pub bool, pub String, pub String);
+
+/// What is searched for.
+#[derive(Clone, Debug)]
+pub struct Wanted<'a> {
+    /// As the user typed it.
+    pub text: &'a str,
+    /// The wanted kinds, at least one.
+    pub kinds: &'a [&'static str],
+}
+
+/// A page of what a query finds, and its last row where more follow.
+pub async fn search(
+    db: &Db,
+    sources: &[Source],
+    wanted: &Wanted<'_>,
+    after: Option<Hit>,
+    limit: i64,
+) -> sqlx::Result<(Part, Option<Hit>)> {
+    let start = fold::key(wanted.text);
+    if sources.is_empty() || wanted.kinds.is_empty() || start.is_empty() {
+        return Ok((Part::default(), None));
+    }
+    let mut part = Part::default();
+    if after.as_ref().is_none_or(|hit| hit.0) {
+        let slice = slice(after.as_ref(), limit);
+        part = titles(db, sources, wanted, &start, &slice).await?;
+        if let Some((Key::Text(title), uri)) = part.last.take() {
+            return Ok((part, Some(Hit(true, title, uri))));
+        }
+    }
+    let Some(words) = fold::Query::parse(wanted.text) else { return Ok((part, None)) };
+    let slice = slice(after.as_ref().filter(|hit| !hit.0), limit - part.count);
+    let mut rest = found(db, sources, wanted, &words, &start, &slice).await?;
+    let last = match rest.last.take() {
+        Some((Key::Text(title), uri)) => Some(Hit(false, title, uri)),
+        _ => None,
+    };
+    Ok((append(part, rest), last))
+}
+
+fn slice(after: Option<&Hit>, limit: i64) -> Slice {
+    let after = after.map(|hit| (Key::Text(hit.1.clone()), hit.2.clone()));
+    Slice { order: Order::Title, descending: false, after, limit }
+}
+
+fn append(mut first: Part, second: Part) -> Part {
+    if first.count > 0 && second.count > 0 {
+        first.json.push(',');
+    }
+    first.json.push_str(&second.json);
+    first.count += second.count;
+    first
+}
+
+async fn titles(
+    db: &Db,
+    sources: &[Source],
+    wanted: &Wanted<'_>,
+    start: &str,
+    slice: &Slice,
+) -> sqlx::Result<Part> {
+    let sql = joined(slice, |sql| {
+        let mut n = 0;
+        for source in sources {
+            for kind in wanted.kinds {
+                sql.push(if n == 0 { "SELECT * FROM (" } else { " UNION ALL SELECT * FROM (" });
+                sql.push("SELECT i.id, i.uri, i.title_key AS k FROM items i WHERE i.account_id = ");
+                sql.bind(source.account.clone()).push(" AND i.kind = ").bind((*kind).to_owned());
+                sql.push(" AND i.saved = 1 AND i.title_key < ").bind(format!("{start}{LAST}"));
+                from(sql, start, slice);
+                super::page::not_before(sql, source);
+                sql.push(" ORDER BY i.title_key, i.uri LIMIT ").push_int(slice.limit + 1).push(") s").push_int(n);
+                n += 1;
+            }
+        }
+    });
+    fetch(db, sql, slice).await
+}
+
+fn from(sql: &mut Sql, start: &str, slice: &Slice) {
+    match &slice.after {
+        Some((Key::Text(title), uri)) => {
+            sql.push(" AND (i.title_key, i.uri) > (").bind(title.clone()).push(", ").bind(uri.clone()).push(")");
+        }
+        _ => {
+            sql.push(" AND i.title_key >= ").bind(start.to_owned());
+        }
+    }
+}
+
+async fn found(
+    db: &Db,
+    sources: &[Source],
+    wanted: &Wanted<'_>,
+    words: &fold::Query,
+    start: &str,
+    slice: &Slice,
+) -> sqlx::Result<Part> {
+    let sql = joined(slice, |sql| {
+        sql.push("SELECT i.id, i.uri, i.title_key AS k FROM (");
+        candidates(sql, db.dialect(), sources, wanted.kinds, words);
+        sql.push(") f JOIN items i ON i.id = f.id WHERE i.saved = 1 AND NOT (i.title_key >= ").bind(start.to_owned());
+        sql.push(" AND i.title_key < ").bind(format!("{start}{LAST}")).push(")");
+        if let Some((Key::Text(title), uri)) = &slice.after {
+            sql.push(" AND (i.title_key, i.uri) > (").bind(title.clone()).push(", ").bind(uri.clone()).push(")");
+        }
+        for source in sources.iter().filter(|source| !source.before.is_empty()) {
+            sql.push(" AND NOT (i.account_id = ").bind(source.account.clone());
+            sql.push(" AND EXISTS (SELECT 1 FROM items o WHERE o.uri = i.uri AND o.saved = 1 AND o.account_id IN ");
+            sql.bind_list(source.before.iter().cloned()).push("))");
+        }
+    });
+    fetch(db, sql, slice).await
+}
+
+fn candidates(sql: &mut Sql, dialect: Dialect, sources: &[Source], kinds: &[&'static str], words: &fold::Query) {
+    let accounts: Vec<String> = sources.iter().map(|source| source.account.clone()).collect();
+    match dialect {
+        Dialect::Sqlite => {
+            sql.push("SELECT rowid AS id FROM items_fts WHERE items_fts MATCH ").bind(scoped(&accounts, kinds, words));
+        }
+        Dialect::Postgres => {
+            sql.push("SELECT id FROM items WHERE search @@ CAST(").bind(words.expression(dialect));
+            sql.push(" AS tsquery) AND account_id IN ").bind_list(accounts);
+            sql.push(" AND kind IN ").bind_list(kinds.iter().map(|kind| (*kind).to_owned()));
+        }
+    }
+    sql.push(" LIMIT ").push_int(MAX_CANDIDATES);
+}

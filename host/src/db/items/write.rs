@@ -1,0 +1,204 @@
+//! What a pull writes, a chunk of rows per statement.
+
+use std::collections::HashMap;
+
+use sqlx::{AnyConnection, Row as _};
+
+use crate::{
+    db::{Tx, now_ms, query::Sql},
+    mirror::{Row, clean::rfc3339},
+};
+
+/// Rows per statement: 24 values each must stay below SQLite's 32,766 per statement.
+const ROWS: usize = 250;
+/// URIs per statement.
+const URIS: usize = 500;
+
+const COLUMNS: &str = "INSERT INTO items (account_id, uri, kind, saved, title_key, artist_key, release_date, added_at, \
+    updated_at, parent_uri, seq, duration_ms, playable, seen_run, isrc, mbid, genres, locator, artwork, search_text, doc) \
+    VALUES ";
+
+const UPDATE: &str = " ON CONFLICT (account_id, uri) DO UPDATE SET saved = excluded.saved, \
+    title_key = excluded.title_key, artist_key = excluded.artist_key, release_date = excluded.release_date, \
+    added_at = excluded.added_at, \
+    updated_at = CASE WHEN items.doc = excluded.doc THEN items.updated_at ELSE excluded.updated_at END, \
+    parent_uri = excluded.parent_uri, seq = excluded.seq, duration_ms = excluded.duration_ms, \
+    playable = excluded.playable, seen_run = excluded.seen_run, missing_run = NULL, missing_since = NULL, \
+    isrc = excluded.isrc, mbid = excluded.mbid, genres = excluded.genres, locator = excluded.locator, \
+    artwork = excluded.artwork, search_text = excluded.search_text, doc = excluded.doc";
+
+/// Writes items. Those that are not `saved` are only named by a playlist: they never replace one of the library, and
+/// words don't find them. No URI may occur twice.
+pub async fn upsert(tx: &mut Tx, account: &str, run: &str, saved: bool, rows: &[Row]) -> sqlx::Result<()> {
+    let now = now_ms();
+    for chunk in rows.chunks(ROWS) {
+        let mut sql = Sql::new(COLUMNS);
+        for (n, row) in chunk.iter().enumerate() {
+            sql.push(if n == 0 { "(" } else { ",(" });
+            bind_row(&mut sql, account, run, saved, now, row);
+            sql.push(")");
+        }
+        sql.push(UPDATE);
+        if !saved {
+            sql.push(" WHERE items.saved = 0");
+        }
+        sql.query().execute(&mut **tx).await?;
+        if saved {
+            link_artists(tx, account, chunk).await?;
+            link_playlists(tx, account, chunk).await?;
+        }
+    }
+    Ok(())
+}
+
+fn bind_row(sql: &mut Sql, account: &str, run: &str, saved: bool, now: i64, row: &Row) {
+    sql.bind(account.to_owned()).push(",").bind(row.uri.to_string()).push(",").bind(row.kind().as_str().to_owned());
+    sql.push(if saved { ",1," } else { ",0," });
+    sql.bind(row.title_key.clone()).push(",").bind(row.artist_key.clone()).push(",").bind(row.release_date.clone());
+    sql.push(",").bind(row.added_at).push(",").bind(now).push(",").bind(row.parent_uri.clone()).push(",").bind(row.seq);
+    sql.push(",").bind(row.duration_ms).push(",").bind(row.playable).push(",").bind(run.to_owned()).push(",");
+    sql.bind(row.isrc.clone()).push(",").bind(row.mbid.clone()).push(",").bind(row.genres.clone()).push(",");
+    sql.bind(row.locator.clone()).push(",").bind(row.artwork.clone()).push(",");
+    sql.bind(if saved { row.search_text.clone() } else { String::new() }).push(",").bind(row.doc.clone());
+}
+
+async fn link_artists(tx: &mut Tx, account: &str, rows: &[Row]) -> sqlx::Result<()> {
+    let by: Vec<&Row> = rows.iter().filter(|row| matches!(row.kind().as_str(), "track" | "album")).collect();
+    if by.is_empty() {
+        return Ok(());
+    }
+    let mut sql = Sql::new("DELETE FROM item_artists WHERE account_id = ");
+    sql.bind(account.to_owned()).push(" AND item_uri IN ").bind_list(by.iter().map(|row| row.uri.to_string()));
+    sql.query().execute(&mut **tx).await?;
+    let mut links = Vec::new();
+    for row in by {
+        for (pos, artist) in row.artists.iter().enumerate() {
+            links.push((row, artist, pos));
+        }
+    }
+    for chunk in links.chunks(ROWS) {
+        let mut sql = Sql::new("INSERT INTO item_artists (account_id, item_uri, artist_uri, kind, pos) VALUES ");
+        for (n, (row, artist, pos)) in chunk.iter().enumerate() {
+            sql.push(if n == 0 { "(" } else { ",(" }).bind(account.to_owned()).push(",").bind(row.uri.to_string());
+            sql.push(",").bind((*artist).clone()).push(",").bind(row.kind().as_str().to_owned()).push(",");
+            sql.bind(i64::try_from(*pos).unwrap_or(0)).push(")");
+        }
+        // An artist may be credited twice.
+        sql.push(" ON CONFLICT (account_id, item_uri, artist_uri) DO NOTHING");
+        sql.query().execute(&mut **tx).await?;
+    }
+    Ok(())
+}
+
+async fn link_playlists(tx: &mut Tx, account: &str, rows: &[Row]) -> sqlx::Result<()> {
+    for row in rows.iter().filter(|row| row.kind().as_str() == "playlist") {
+        sqlx::query(
+            "INSERT INTO playlists (account_id, uri, version) VALUES ($1, $2, $3)
+             ON CONFLICT (account_id, uri) DO UPDATE SET version = excluded.version",
+        )
+        .bind(account.to_owned())
+        .bind(row.uri.to_string())
+        .bind(row.version.clone())
+        .execute(&mut **tx)
+        .await?;
+    }
+    Ok(())
+}
+
+/// When items came into the library, of those that are there already.
+pub async fn added_at(
+    db: &mut AnyConnection,
+    account: &str,
+    uris: &[String],
+) -> sqlx::Result<HashMap<String, i64>> {
+    let mut known = HashMap::new();
+    for chunk in uris.chunks(URIS) {
+        let mut sql = Sql::new("SELECT uri, added_at FROM items WHERE account_id = ");
+        sql.bind(account.to_owned()).push(" AND uri IN ").bind_list(chunk.iter().cloned());
+        for row in sql.query().fetch_all(&mut *db).await? {
+            known.insert(row.try_get(0)?, row.try_get(1)?);
+        }
+    }
+    Ok(known)
+}
+
+/// Notes that a run saw items as they were, and answers how many of them there are.
+pub async fn seen(tx: &mut Tx, account: &str, run: &str, uris: &[String]) -> sqlx::Result<u64> {
+    let mut found = 0;
+    for chunk in uris.chunks(URIS) {
+        let mut sql = Sql::new("UPDATE items SET missing_run = NULL, missing_since = NULL, seen_run = ");
+        sql.bind(run.to_owned()).push(" WHERE account_id = ").bind(account.to_owned());
+        sql.push(" AND saved = 1 AND uri IN ").bind_list(chunk.iter().cloned());
+        found += sql.query().execute(&mut **tx).await?.rows_affected();
+    }
+    Ok(found)
+}
+
+/// Notes that a run heard that items are gone. They stay until the run is complete. Items that already wait for
+/// confirmation stay with the run that missed them first.
+pub async fn mark_removed(tx: &mut Tx, account: &str, run: &str, uris: &[String]) -> sqlx::Result<()> {
+    for chunk in uris.chunks(URIS) {
+        let mut sql = Sql::new("UPDATE items SET missing_run = ");
+        sql.bind(run.to_owned()).push(" WHERE account_id = ").bind(account.to_owned());
+        sql.push(" AND saved = 1 AND missing_since IS NULL AND uri IN ").bind_list(chunk.iter().cloned());
+        sql.query().execute(&mut **tx).await?;
+    }
+    Ok(())
+}
+
+/// Gives an item another address; it stays the same thing, with all that hangs on it.
+pub async fn rename(tx: &mut Tx, account: &str, old: &str, new: &str) -> sqlx::Result<bool> {
+    let added = added_at(tx, account, &[old.to_owned(), new.to_owned()]).await?;
+    let Some(since) = added.get(old).copied() else { return Ok(false) };
+    if added.contains_key(new) {
+        // The new address came first: it takes over when the old one came into the library.
+        let field = |ms: i64| format!("\"added_at\":\"{}\"", rfc3339(ms));
+        sqlx::query("UPDATE items SET added_at = $1, doc = replace(doc, $4, $5) WHERE account_id = $2 AND uri = $3")
+            .bind(since)
+            .bind(account.to_owned())
+            .bind(new.to_owned())
+            .bind(field(added.get(new).copied().unwrap_or(since)))
+            .bind(field(since))
+            .execute(&mut **tx)
+            .await?;
+        sqlx::query("DELETE FROM items WHERE account_id = $1 AND uri = $2")
+            .bind(account.to_owned())
+            .bind(old.to_owned())
+            .execute(&mut **tx)
+            .await?;
+    } else {
+        // Artists and entries follow by their foreign keys.
+        sqlx::query("UPDATE items SET uri = $3, missing_run = NULL, missing_since = NULL WHERE account_id = $1 AND uri = $2")
+            .bind(account.to_owned())
+            .bind(old.to_owned())
+            .bind(new.to_owned())
+            .execute(&mut **tx)
+            .await?;
+    }
+    follow(tx, account, old, new).await?;
+    Ok(true)
+}
+
+/// Everything that names an item by its old address names it by the new one.
+async fn follow(tx: &mut Tx, account: &str, old: &str, new: &str) -> sqlx::Result<()> {
+    // A URI holds no character that JSON escapes, so it stands in documents as it is, before a quote or a size.
+    for statement in [
+        "UPDATE items SET doc = replace(replace(replace(doc, '\"' || $2 || '\"', '\"' || $3 || '\"'),
+            '/' || $2 || '\"', '/' || $3 || '\"'), '/' || $2 || '?', '/' || $3 || '?')
+         WHERE account_id = $1 AND (uri = $3 OR parent_uri = $2
+            OR uri IN (SELECT item_uri FROM item_artists WHERE account_id = $1 AND artist_uri = $2))",
+        "UPDATE items SET parent_uri = $3 WHERE account_id = $1 AND parent_uri = $2",
+        "DELETE FROM item_artists WHERE account_id = $1 AND artist_uri = $2 AND item_uri IN
+            (SELECT item_uri FROM item_artists WHERE account_id = $1 AND artist_uri = $3)",
+        "UPDATE item_artists SET artist_uri = $3 WHERE account_id = $1 AND artist_uri = $2",
+        "UPDATE playlist_items SET item_uri = $3 WHERE account_id = $1 AND item_uri = $2",
+    ] {
+        sqlx::query(statement)
+            .bind(account.to_owned())
+            .bind(old.to_owned())
+            .bind(new.to_owned())
+            .execute(&mut **tx)
+            .await?;
+    }
+    Ok(())
+}

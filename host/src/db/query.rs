@@ -1,0 +1,66 @@
+//! Statements whose shape depends on the request. Values are always bound, never written into the text.
+
+use sqlx::{
+    Any, AssertSqlSafe, Encode, Type,
+    any::AnyArguments,
+    query::Query,
+};
+
+/// A statement in the making.
+pub struct Sql {
+    text: String,
+    bound: usize,
+    args: AnyArguments,
+}
+
+impl Sql {
+    /// Starts with a piece of SQL.
+    pub fn new(text: &'static str) -> Self {
+        Self { text: text.to_owned(), bound: 0, args: AnyArguments::default() }
+    }
+
+    /// Adds a piece of SQL. Only literals: what comes from outside is bound.
+    pub fn push(&mut self, text: &'static str) -> &mut Self {
+        self.text.push_str(text);
+        self
+    }
+
+    /// Adds an integer as it is, where the planner should see it (limits, row numbers).
+    pub fn push_int(&mut self, value: i64) -> &mut Self {
+        self.text.push_str(&value.to_string());
+        self
+    }
+
+    /// Adds a placeholder with its value.
+    pub fn bind<T: for<'q> Encode<'q, Any> + Type<Any>>(&mut self, value: T) -> &mut Self {
+        use sqlx::Arguments as _;
+        self.bound += 1;
+        self.text.push('$');
+        self.text.push_str(&self.bound.to_string());
+        if let Err(error) = self.args.add(value) {
+            // Texts and integers always encode; without its value the statement fails as a whole.
+            tracing::error!("a value cannot be bound: {error}");
+        }
+        self
+    }
+
+    /// Adds placeholders in parentheses: `($1,$2)`. An empty list matches nothing.
+    pub fn bind_list<T: for<'q> Encode<'q, Any> + Type<Any>>(&mut self, values: impl IntoIterator<Item = T>) -> &mut Self {
+        self.text.push('(');
+        let mut any = false;
+        for value in values {
+            if any {
+                self.text.push(',');
+            }
+            any = true;
+            self.bind(value);
+        }
+        self.text.push_str(if any { ")" } else { "NULL)" });
+        self
+    }
+
+    /// The finished statement.
+    pub fn query(self) -> Query<'static, Any, AnyArguments> {
+        sqlx::query_with(AssertSqlSafe(self.text), self.args)
+    }
+}

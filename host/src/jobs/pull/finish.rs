@@ -1,0 +1,118 @@
+//! Ends a run. Only a complete run removes anything, and one that would remove a lot waits for confirmation.
+
+use serde_json::{Value, json};
+use zotify_plugin_api::{LibraryKind, Listing, capability};
+
+use super::Pull;
+use crate::{
+    accounts,
+    db::{
+        Tx,
+        items::{self, Missing},
+        pull_runs::{self, Counts, Ending},
+    },
+    events::{self, Event},
+    jobs::JobError,
+};
+
+/// A run may remove this many items without asking.
+const FREE_REMOVALS: i64 = 20;
+/// A run may remove one in this many items without asking.
+const FREE_SHARE: i64 = 10;
+
+impl Pull {
+    pub(super) async fn finish(&self) -> Result<(), JobError> {
+        let mut tx = self.ctx.app.db.write().await?;
+        let ending = match &self.at.partial {
+            Some((code, detail)) => self.end_partial(&mut tx, code, detail).await?,
+            None => self.end_complete(&mut tx).await?,
+        };
+        let (state, completeness) = (ending.state, ending.completeness.unwrap_or("partial"));
+        pull_runs::end(&mut tx, &self.at.run, ending).await?;
+        items::forget_unnamed(&mut tx, &self.account.id).await?;
+        accounts::pulled(&mut tx, &self.account.id, self.next_token(), completeness).await?;
+        self.announce(&mut tx, state, completeness).await?;
+        self.ctx.save_checkpoint(&mut tx, &self.at).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Where the next run starts. A partial run leaves that as it was; a mirror that does not have what the plugin
+    /// thinks it has is read anew.
+    fn next_token(&self) -> Option<&str> {
+        if self.at.unknown > 0 {
+            tracing::warn!(
+                instance = self.account.instance,
+                "the plugin takes {} items as known that the mirror does not have; the next pull reads everything",
+                self.at.unknown
+            );
+            return None;
+        }
+        if self.at.partial.is_some() { self.account.sync_token.as_deref() } else { self.at.sync_token.as_deref() }
+    }
+
+    async fn end_partial(&self, tx: &mut Tx, code: &str, detail: &str) -> sqlx::Result<Ending> {
+        items::give_up_marks(tx, &self.account.id, &self.at.run).await?;
+        Ok(Ending {
+            state: "applied",
+            completeness: Some("partial"),
+            code: Some(code.to_owned()),
+            detail: Some(detail.to_owned()),
+            plan: None,
+        })
+    }
+
+    async fn end_complete(&self, tx: &mut Tx) -> sqlx::Result<Ending> {
+        let (account, run) = (&self.account.id, &self.at.run);
+        if self.at.listing == Listing::Everything {
+            items::mark_missing(tx, account, run, false).await?;
+        }
+        // A list of playlists always names all of them.
+        if self.handle.has(capability::PLAYLISTS_READ) {
+            items::mark_missing(tx, account, run, true).await?;
+        }
+        let missing = items::missing(tx, account, run).await?;
+        let total = items::total(tx, account).await?;
+        let complete = Ending { state: "applied", completeness: Some("complete"), ..Ending::default() };
+        if missing.count() > FREE_REMOVALS && missing.count() * FREE_SHARE > total {
+            items::hold(tx, account, run).await?;
+            return Ok(Ending { state: "held", plan: Some(plan(&missing, total).to_string()), ..complete });
+        }
+        let removed = items::remove(tx, account, run, self.is_saved()).await?;
+        pull_runs::count(tx, run, &Counts { removed, ..Counts::default() }).await?;
+        Ok(complete)
+    }
+
+    fn is_saved(&self) -> bool {
+        self.handle.manifest().is_some_and(|manifest| manifest.library == LibraryKind::Saved)
+    }
+
+    async fn announce(&self, tx: &mut Tx, state: &str, completeness: &str) -> sqlx::Result<()> {
+        let counts = pull_runs::counts(tx, &self.at.run).await?;
+        let data = json!({
+            "account": self.account.id, "provider": self.account.instance, "run": self.at.run, "state": state,
+            "completeness": completeness, "counts": counts,
+        });
+        let event = |kind: &'static str| Event {
+            kind,
+            subject: Some(&self.account.instance),
+            user: self.account.owner.as_deref(),
+            data: data.clone(),
+        };
+        if counts.upserted + counts.moved + counts.removed > 0 {
+            events::emit(tx, event("library.changed")).await?;
+        }
+        events::emit(tx, event("sync.finished")).await?;
+        Ok(())
+    }
+}
+
+/// What a held run would remove, for people to decide.
+fn plan(missing: &Missing, total: i64) -> Value {
+    let name = |doc: &str| {
+        let doc: Value = serde_json::from_str(doc).unwrap_or_default();
+        doc.get("title").or_else(|| doc.get("name")).cloned().unwrap_or_default()
+    };
+    let kinds: serde_json::Map<String, Value> = missing.kinds.iter().map(|(k, n)| (k.clone(), json!(n))).collect();
+    let sample: Vec<Value> = missing.sample.iter().map(|(uri, doc)| json!({"uri": uri, "title": name(doc)})).collect();
+    json!({"remove": missing.count(), "of": total, "kinds": kinds, "sample": sample})
+}
