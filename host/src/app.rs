@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     db::Db,
     jobs::{self, Queue},
     mirror,
-    providers::{Hooks, Registry, StartContext, own_program},
+    providers::{Notice, Registry, Start},
     secrets::{Secrets, SecretsError},
 };
 
@@ -84,15 +84,25 @@ pub enum StartError {
     Bootstrap(#[from] BootstrapError),
 }
 
-/// Passes on what plugins say of their libraries.
-async fn hear(app: AppState, mut changes: mpsc::UnboundedReceiver<(String, Option<String>)>) {
+/// Acts on what plugins tell of their libraries.
+async fn hear(app: AppState, mut notices: broadcast::Receiver<Notice>) {
     loop {
-        tokio::select! {
+        let notice = tokio::select! {
             () = app.shutdown.cancelled() => return,
-            change = changes.recv() => match change {
-                Some((instance, account)) => mirror::library_changed(&app, &instance, account.as_deref()).await,
-                None => return,
+            notice = notices.recv() => notice,
+        };
+        match notice {
+            Ok(Notice::LibraryChanged { instance, account }) => {
+                mirror::library_changed(&app, &instance, account.as_deref()).await;
             }
+            Ok(_) => {}
+            // Some were lost, perhaps of libraries: look at them all.
+            Err(RecvError::Lagged(_)) => {
+                for handle in app.providers.instances() {
+                    mirror::library_changed(&app, handle.id(), None).await;
+                }
+            }
+            Err(RecvError::Closed) => return,
         }
     }
 }
@@ -112,21 +122,14 @@ impl App {
         let tokens = Tokens::load(&db, &secrets).await?;
         let shutdown = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let (changed, changes) = mpsc::unbounded_channel();
-        let providers = Registry::start(StartContext {
+        let providers = Registry::start(Start {
             config: config.clone(),
             db: db.clone(),
-            hooks: Hooks {
-                library_changed: Box::new(move |instance, account| {
-                    // Fails only while the host stops.
-                    let _ = changed.send((instance.to_owned(), account.map(str::to_owned)));
-                }),
-                ..Hooks::default()
-            },
             shutdown: shutdown.clone(),
             tasks: tasks.clone(),
-            program: own_program(),
-        });
+        })
+        .await;
+        let notices = providers.subscribe();
         let app = AppState(Arc::new(Self {
             config,
             db,
@@ -142,19 +145,19 @@ impl App {
         let admin_password = auth::bootstrap_admin(&app).await?;
         app.tasks.spawn(jobs::run(app.clone(), app.shutdown.clone()));
         mirror::start(&app);
-        app.tasks.spawn(hear(app.clone(), changes));
+        app.tasks.spawn(hear(app.clone(), notices));
         Ok(Started { app, admin_password })
     }
 
     /// Ends background work and plugins, then the database.
     pub async fn stop(&self) {
         self.shutdown.cancel();
-        self.providers.stop();
         self.tasks.close();
         let grace = Duration::from_secs(self.config.server.shutdown_grace_s);
         if tokio::time::timeout(grace, self.tasks.wait()).await.is_err() {
             tracing::warn!("some background work did not end within {grace:?} and goes on at the next start");
         }
+        self.providers.stop().await;
         self.db.close().await;
     }
 
