@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its preparation fails")]
 
+mod lab;
 mod support;
 
 mod accounts;
@@ -14,3 +15,5 @@ mod endpoints;
 mod jobs;
 mod library;
 mod peers;
+mod plugin_loading;
+mod supervisor;
