@@ -77,7 +77,10 @@ impl Bench {
 impl Lab {
     /// The hostile plugin as the instance `bad`, with lines for its section and for `[plugins]`.
     pub async fn hostile(plugins: &str, instance: &str) -> Self {
-        Bench::new().with("hostile_plugin").start(&format!("{plugins}\n[providers.bad]\nplugin = \"hostile\"\n{instance}\n")).await
+        Bench::new()
+            .with("hostile_plugin")
+            .start(&format!("{plugins}\n[providers.bad]\nplugin = \"hostile\"\n{instance}\n"))
+            .await
     }
 
     pub fn report(&self, id: &str) -> Report {

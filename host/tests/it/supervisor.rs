@@ -186,7 +186,9 @@ async fn notices_reach_the_host() {
 #[tokio::test]
 async fn streams_come_in_chunks_in_both_modes() {
     for isolation in ["process", "in-process"] {
-        let lab = Lab::hostile("stream_idle_s = 1\nbreaker = { failures = 1000 }", &format!("isolation = \"{isolation}\"")).await;
+        let lab =
+            Lab::hostile("stream_idle_s = 1\nbreaker = { failures = 1000 }", &format!("isolation = \"{isolation}\""))
+                .await;
         let handle = lab.handle("bad");
         let open = |token: &str| handle.open_stream(StreamRequest { token: token.into(), offset: 0 });
         let mut stream = open("200000").await.unwrap();

@@ -53,7 +53,9 @@ fn welcome(text: &mut String, app: &AppState, address: SocketAddr, admin_passwor
 
 fn plugins(text: &mut String, reports: &[Report]) {
     if reports.is_empty() {
-        text.push_str("\nNo provider is configured: add one to zotify.toml (`zotify-host config init --music FOLDER`).\n");
+        text.push_str(
+            "\nNo provider is configured: add one to zotify.toml (`zotify-host config init --music FOLDER`).\n",
+        );
         return;
     }
     text.push_str("\nProviders:\n");
