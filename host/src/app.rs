@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
     db::Db,
     jobs::{self, Queue},
     mirror,
-    providers::{Registry, Start},
+    providers::{Notice, Registry, Start},
     secrets::{Secrets, SecretsError},
 };
 
@@ -67,13 +68,8 @@ pub struct Started {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The data folder cannot be made.
-    #[error("the data folder {path} cannot be made: {source}; set server.data_dir to a folder that this user may write to")]
-    DataDir {
-        /// Where.
-        path: std::path::PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
+    #[error("{0}; set server.data_dir to a folder that this user may write to")]
+    Folders(std::io::Error),
     /// The database does not answer.
     #[error("the database cannot be opened: {0}; see database.url")]
     Database(#[from] sqlx::Error),
@@ -88,6 +84,29 @@ pub enum StartError {
     Bootstrap(#[from] BootstrapError),
 }
 
+/// Acts on what plugins tell of their libraries.
+async fn hear(app: AppState, mut notices: broadcast::Receiver<Notice>) {
+    loop {
+        let notice = tokio::select! {
+            () = app.shutdown.cancelled() => return,
+            notice = notices.recv() => notice,
+        };
+        match notice {
+            Ok(Notice::LibraryChanged { instance, account }) => {
+                mirror::library_changed(&app, &instance, account.as_deref()).await;
+            }
+            Ok(_) => {}
+            // Some were lost, perhaps of libraries: look at them all.
+            Err(RecvError::Lagged(_)) => {
+                for handle in app.providers.instances() {
+                    mirror::library_changed(&app, handle.id(), None).await;
+                }
+            }
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
 impl App {
     /// Opens the database, brings it up to date, loads keys, and starts plugins and background work. Plugins load on
     /// in the background.
@@ -96,8 +115,7 @@ impl App {
     /// What has to be mended first.
     pub async fn start(config: Config) -> Result<Started, StartError> {
         let config = Arc::new(config);
-        let data_dir = &config.server.data_dir;
-        make_private(data_dir).map_err(|source| StartError::DataDir { path: data_dir.clone(), source })?;
+        config.create_folders().map_err(StartError::Folders)?;
         let db = Db::connect(&config.database.url).await?;
         db.migrate().await?;
         let secrets = Secrets::load(&config, &db).await?;
@@ -111,6 +129,7 @@ impl App {
             tasks: tasks.clone(),
         })
         .await;
+        let notices = providers.subscribe();
         let app = AppState(Arc::new(Self {
             config,
             db,
@@ -126,10 +145,11 @@ impl App {
         let admin_password = auth::bootstrap_admin(&app).await?;
         app.tasks.spawn(jobs::run(app.clone(), app.shutdown.clone()));
         mirror::start(&app);
+        app.tasks.spawn(hear(app.clone(), notices));
         Ok(Started { app, admin_password })
     }
 
-    /// Ends background work, plugins and database, in this order.
+    /// Ends background work and plugins, then the database.
     pub async fn stop(&self) {
         self.shutdown.cancel();
         self.tasks.close();
@@ -145,10 +165,4 @@ impl App {
     pub fn data_dir(&self) -> &Path {
         &self.config.server.data_dir
     }
-}
-
-/// Makes a folder that only its owner can look into, where there is none.
-fn make_private(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

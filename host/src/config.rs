@@ -5,6 +5,7 @@
 
 mod auth;
 mod database;
+pub mod docs;
 mod env;
 mod error;
 mod instance;
@@ -16,10 +17,13 @@ mod rules;
 pub mod schema;
 mod secrets;
 mod server;
+pub mod show;
+pub mod template;
 mod text;
 
 use std::{
     collections::BTreeMap,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
@@ -58,7 +62,8 @@ pub struct Config {
     /// The log.
     pub log: Log,
     /// Provider instances by id. The id owns a URI namespace: `[providers.local]` owns `local:track:…`. An id is a
-    /// small letter followed by up to 31 small letters, digits and hyphens.
+    /// small letter followed by up to 31 small letters, digits and hyphens; `zotify`, `host`, `sessions` and `flows` are
+    /// reserved.
     pub providers: BTreeMap<String, Instance>,
     /// Automation instances by id; ids as for providers, and different from theirs.
     pub automations: BTreeMap<String, Instance>,
@@ -123,6 +128,34 @@ impl Config {
     /// With a sentence, when the home folder is unknown.
     pub fn absolute(&self, path: &Path) -> Result<PathBuf, &'static str> {
         paths::absolute(&self.base_dir, path)
+    }
+
+    /// The SQLite file; nothing with PostgreSQL and for a database in memory.
+    pub fn sqlite_file(&self) -> Option<PathBuf> {
+        paths::sqlite_file(&self.database.url).map(|(file, _)| file)
+    }
+
+    /// Makes the data folder and the SQLite file's folder where they are missing; only their owner can read them.
+    ///
+    /// # Errors
+    /// What the file system says, with the folder's name.
+    pub fn create_folders(&self) -> std::io::Result<()> {
+        let database = self.sqlite_file();
+        let folders = [Some(self.server.data_dir.as_path()), database.as_deref().and_then(Path::parent)];
+        for folder in folders.into_iter().flatten() {
+            let mut builder = std::fs::DirBuilder::new();
+            let made = builder.recursive(true).mode(0o700).create(folder);
+            made.map_err(|e| std::io::Error::new(e.kind(), format!("{} can't be made: {e}", folder.display())))?;
+        }
+        Ok(())
+    }
+
+    /// Whether something in the file looks like a password.
+    pub fn file_holds_secrets(&self) -> bool {
+        let secret = |pointer: &str| pointer == "/secrets/master_key" || show::sounds_secret(pointer);
+        let in_file = |source: &Source| matches!(source, Source::File { .. });
+        self.sources.iter().any(|(pointer, source)| in_file(source) && secret(pointer))
+            || (self.database.masked_url() != self.database.url && in_file(&self.source("/database/url")))
     }
 
     /// Where the value at a JSON pointer such as `/server/listen` came from.

@@ -8,6 +8,8 @@ pub mod events;
 pub mod items;
 pub mod jobs;
 pub mod playlists;
+pub mod plugin_kv;
+pub mod plugin_trust;
 pub mod pull_runs;
 pub mod query;
 pub mod sessions;
@@ -19,8 +21,9 @@ pub mod users;
 use std::{str::FromStr, time::Duration};
 
 use sqlx::{
-    Any, AnyPool, Executor, Transaction,
+    Any, AnyPool, ConnectOptions as _, Connection as _, Executor, Transaction,
     any::{AnyConnectOptions, AnyPoolOptions},
+    migrate::Migrator,
 };
 
 /// A transaction that may write.
@@ -60,6 +63,7 @@ impl Db {
         let separator = if url.contains('?') { '&' } else { '?' };
         let url = if url.contains("mode=") { url.to_owned() } else { format!("{url}{separator}mode=rwc") };
         let options = AnyConnectOptions::from_str(&url)?;
+        probe(&options, "SELECT COUNT(*) FROM sqlite_master").await?;
         let pool = |size: u32| {
             AnyPoolOptions::new().max_connections(size).acquire_timeout(ACQUIRE_TIMEOUT).after_connect(|conn, _| {
                 Box::pin(async move {
@@ -84,6 +88,7 @@ impl Db {
 
     async fn connect_postgres(url: &str) -> sqlx::Result<Self> {
         let options = AnyConnectOptions::from_str(url)?;
+        probe(&options, "SELECT 1").await?;
         let pool =
             AnyPoolOptions::new().max_connections(16).acquire_timeout(ACQUIRE_TIMEOUT).connect_with(options).await?;
         Ok(Self { read: pool.clone(), write: pool, dialect: Dialect::Postgres })
@@ -116,9 +121,33 @@ impl Db {
     /// # Errors
     /// When a migration fails, or the database is newer than this program.
     pub async fn migrate(&self) -> Result<(), sqlx::migrate::MigrateError> {
+        self.migrator().run(&self.write).await
+    }
+
+    /// The versions of the migrations that are still to be applied. Changes nothing.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub async fn pending_migrations(&self) -> sqlx::Result<Vec<i64>> {
+        let table = match self.dialect {
+            Dialect::Sqlite => "SELECT COUNT(*) FROM sqlite_master WHERE name = '_sqlx_migrations'",
+            Dialect::Postgres => "SELECT COUNT(to_regclass('_sqlx_migrations'))",
+        };
+        let exists: i64 = sqlx::query_scalar(table).fetch_one(&self.read).await?;
+        let applied: Vec<i64> = match exists {
+            0 => Vec::new(),
+            _ => sqlx::query_scalar("SELECT version FROM _sqlx_migrations").fetch_all(&self.read).await?,
+        };
+        let versions = self.migrator().iter().map(|migration| migration.version);
+        Ok(versions.filter(|version| !applied.contains(version)).collect())
+    }
+
+    fn migrator(&self) -> &'static Migrator {
+        static SQLITE: Migrator = sqlx::migrate!("../migrations/sqlite");
+        static POSTGRES: Migrator = sqlx::migrate!("../migrations/postgres");
         match self.dialect {
-            Dialect::Sqlite => sqlx::migrate!("../migrations/sqlite").run(&self.write).await,
-            Dialect::Postgres => sqlx::migrate!("../migrations/postgres").run(&self.write).await,
+            Dialect::Sqlite => &SQLITE,
+            Dialect::Postgres => &POSTGRES,
         }
     }
 
@@ -127,6 +156,16 @@ impl Db {
         self.read.close().await;
         self.write.close().await;
     }
+}
+
+/// Opens one connection and closes it again. A pool tries until its time is up, and then can't say what was wrong.
+async fn probe(options: &AnyConnectOptions, statement: &'static str) -> sqlx::Result<()> {
+    let connect = async {
+        let mut connection = options.connect().await?;
+        connection.execute(statement).await?;
+        connection.close().await
+    };
+    tokio::time::timeout(ACQUIRE_TIMEOUT, connect).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
 /// Milliseconds since 1970-01-01 UTC.

@@ -66,11 +66,7 @@ pub struct ApiError {
 
 impl ApiError {
     /// An error with any status.
-    pub fn new(
-        status: StatusCode,
-        code: impl Into<Cow<'static, str>>,
-        detail: impl Into<Cow<'static, str>>,
-    ) -> Self {
+    pub fn new(status: StatusCode, code: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             status,
             code: code.into(),
@@ -125,7 +121,11 @@ impl ApiError {
     /// 500: our fault. The cause goes to the log, never to the client.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         tracing::error!("request failed: {cause}");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the server failed; its log has the cause under this request id")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "the server failed; its log has the cause under this request id",
+        )
     }
 
     /// Adds `Retry-After`, in seconds.

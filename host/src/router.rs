@@ -28,17 +28,6 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(api::jobs::list_jobs))
         .routes(routes!(api::jobs::get_job))
         .routes(routes!(api::jobs::cancel_job))
-        // Sign-in
-        .routes(routes!(api::auth::register))
-        .routes(routes!(api::auth::login))
-        .routes(routes!(api::auth::refresh))
-        .routes(routes!(api::auth::logout))
-        .routes(routes!(api::auth::status))
-        .routes(routes!(api::user::get_profile, api::user::update_profile))
-        // Jobs
-        .routes(routes!(api::jobs::list_jobs))
-        .routes(routes!(api::jobs::get_job))
-        .routes(routes!(api::jobs::cancel_job))
 }
 
 /// All routes, with problems for everything else.

@@ -17,6 +17,8 @@ pub mod method;
 pub mod model;
 mod provider;
 pub mod service;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod wire;
 
 pub use automation::Automation;

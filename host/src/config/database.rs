@@ -10,7 +10,7 @@ pub(super) const MASK: &str = "********";
 #[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Database {
-    /// `sqlite://<file>` (relative to this file, made when missing) or `postgres://user:password@host/name`. Without
+    /// `sqlite://<file>` (relative to the configuration file, made when missing) or `postgres://user:password@host/name`. Without
     /// it: `zotify.db` in `server.data_dir`. Percent-encode special characters in passwords and file names.
     #[schemars(extend("format" = "database-url", "writeOnly" = true))]
     pub url: String,

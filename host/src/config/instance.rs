@@ -72,7 +72,7 @@ impl std::fmt::Debug for Instance {
 }
 
 /// Ids that stand for something else: the host's own URIs, and literal words of the API's paths.
-pub const RESERVED_IDS: &[&str] = &["zotify", "sessions", "flows", "accounts", "providers", "host", "all", "default"];
+pub const RESERVED_IDS: &[&str] = &["zotify", "host", "sessions", "flows"];
 
 /// Whether a text has the form of an instance id: `[a-z][a-z0-9-]{0,31}`. Reserved ids have it, too.
 pub fn is_instance_id(id: &str) -> bool {

@@ -19,7 +19,7 @@ pub enum SandboxPolicy {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Plugins {
-    /// Folders with further plugins, besides the bundled ones. Relative to this file; subfolders are not searched.
+    /// Folders with further plugins, besides the bundled ones. Relative to the configuration file; subfolders are not searched.
     #[schemars(with = "Vec<String>", inner(length(min = 1)))]
     pub directories: Vec<PathBuf>,
     /// The folder of the bundled plugins. Without it: `plugins` beside the program, or `ZOTIFY_BUNDLED_PLUGINS`.
@@ -51,6 +51,10 @@ pub struct Plugins {
     pub breaker: Breaker,
     /// When a crashing instance is given up.
     pub quarantine: Quarantine,
+    /// The program that plugin processes run; this one without it. Set by tests, whose own program is no host.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub program: Option<PathBuf>,
 }
 
 /// When calls to a failing instance stop being tried.
@@ -94,6 +98,7 @@ impl Default for Plugins {
             memory_mib: 256,
             breaker: Breaker::default(),
             quarantine: Quarantine::default(),
+            program: None,
         }
     }
 }

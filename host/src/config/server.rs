@@ -38,7 +38,7 @@ pub struct Server {
     #[serde(with = "text::option")]
     #[schemars(with = "Option<String>", extend("format" = "http-url"))]
     pub public_url: Option<Url>,
-    /// The folder for the database, keys and copies of plugins. Relative to this file.
+    /// The folder for the database, keys and copies of plugins. Relative to the configuration file.
     #[schemars(with = "String", length(min = 1))]
     pub data_dir: PathBuf,
     /// The reverse proxies whose `X-Forwarded-*` headers are believed, as networks such as `127.0.0.1/32`.

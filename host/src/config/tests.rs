@@ -202,3 +202,85 @@ fn ids_have_a_form() {
     let found = problems("[providers.mqtt]\nplugin = 'a'\n[automations.mqtt]\nplugin = 'mqtt'\n", &[]);
     assert!(found[0].contains("automations.mqtt: a provider has the same id"), "{found:?}");
 }
+
+#[test]
+fn the_written_file_is_valid_with_and_without_its_defaults() {
+    let written = template::text(&["/srv/my \"music\"".to_owned()]);
+    let config = load(&written, "", &[]).unwrap();
+    let local = &config.providers["local"];
+    assert_eq!((local.plugin.as_str(), &local.settings), ("local", &json!({"folders": ["/srv/my \"music\""]})));
+
+    let setting = |line: &str| {
+        let (key, value) = line.strip_prefix("# ")?.split_once(" = ")?;
+        let is_key = key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        (is_key && value != "\"…\"").then(|| format!("{key} = {value}"))
+    };
+    let mut seen = 0;
+    let mut uncommented = String::new();
+    for line in written.lines() {
+        seen += usize::from(setting(line).is_some());
+        uncommented += &setting(line).unwrap_or_else(|| line.to_owned());
+        uncommented += "\n";
+    }
+    let explicit = load(&uncommented, "", &[]).unwrap();
+    assert!(seen > 25, "only {seen} settings in\n{written}");
+    let plain = |config: &Config| {
+        let mut value = serde_json::to_value(config).unwrap();
+        for key in ["/server/data_dir", "/server/public_url", "/database/url"] {
+            *value.pointer_mut(key).unwrap() = json!(null);
+        }
+        value
+    };
+    assert_eq!(plain(&explicit), plain(&config));
+}
+
+#[test]
+fn what_is_in_effect_is_shown_without_secrets() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("key");
+    fs::write(&file, KEY).unwrap();
+    let toml = "
+[database]
+url = 'postgres://zotify:hunter2@db/zotify'
+[providers.nas]
+plugin = 'subsonic'
+[providers.nas.settings]
+url = 'https://me:hunter2@nas.example.org/rest'
+user = 'me'
+app_password = 'hunter2'
+servers = [{ name = 'a', api_key = 'hunter2' }]
+";
+    let variables = [
+        ("ZOTIFY__SECRETS__MASTER_KEY_FILE", file.to_str().unwrap()),
+        ("ZOTIFY__PROVIDERS__NAS__SETTINGS__NOTE_FILE", file.to_str().unwrap()),
+        ("ZOTIFY__SERVER__LISTEN", "[::1]:9000"),
+    ];
+    let shown = show::show(&load(toml, "", &variables).unwrap());
+    assert!(!shown.contains("hunter2") && !shown.contains(KEY), "{shown}");
+    for line in [
+        "server.listen = \"[::1]:9000\"  # environment ZOTIFY__SERVER__LISTEN",
+        "server.mode = \"prod\"  # default",
+        "# server.public_url is not set",
+        "database.url = \"postgres://zotify:********@db/zotify\"  # zotify.toml:3",
+        "providers.nas.settings.user = \"me\"  # zotify.toml:8",
+        "providers.nas.settings.app_password = \"********\"  # zotify.toml:9",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line} is not in\n{shown}");
+    }
+    // What is shown is TOML again.
+    assert!(toml::from_str::<toml::Table>(&shown).is_ok(), "{shown}");
+}
+
+#[test]
+fn a_file_is_written_once_and_privately() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("etc/zotify.toml");
+    template::write(&file, "a", false).unwrap();
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let again = template::write(&file, "b", false).unwrap_err();
+    assert_eq!((again.kind(), fs::read_to_string(&file).unwrap().as_str()), (std::io::ErrorKind::AlreadyExists, "a"));
+    template::write(&file, "c", true).unwrap();
+    assert_eq!(fs::read_to_string(&file).unwrap(), "c");
+    assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
+}

@@ -32,7 +32,8 @@ pub async fn layer(request: Request, next: Next) -> Response {
         .and_then(|value| value.to_str().ok())
         .filter(|id| is_sane(id))
         .map_or_else(|| Ulid::generate().to_string(), str::to_owned);
-    let span = tracing::info_span!("request", request_id = %id, method = %request.method(), path = request.uri().path());
+    let span =
+        tracing::info_span!("request", request_id = %id, method = %request.method(), path = request.uri().path());
     let value = HeaderValue::from_str(&id);
     let mut response = CURRENT.scope(id, next.run(request).instrument(span)).await;
     if let Ok(value) = value {

@@ -97,7 +97,13 @@ impl TestApp {
             let app = app.clone();
             async move { server::serve(app, listener, stop.cancelled_owned()).await.unwrap() }
         });
-        let client = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let client = Client::builder()
+            .no_proxy()
+            .no_gzip()
+            .no_brotli()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap();
         Self { app, base, dir, client, token: None, server }
     }
 

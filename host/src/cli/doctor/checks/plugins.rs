@@ -1,0 +1,80 @@
+//! Are the plugin folders there, and are the bundled files those that were bundled?
+
+use std::{collections::BTreeMap, fs, io, path::Path};
+
+use aws_lc_rs::digest::{Context, SHA256};
+use serde::Deserialize;
+
+use super::Finding;
+use crate::config::Config;
+
+/// `bundled.json`: the SHA-256 of each bundled file, in hex.
+#[derive(Deserialize)]
+struct Bundle {
+    plugins: BTreeMap<String, String>,
+}
+
+pub(super) fn folders(config: &Config) -> Vec<Finding> {
+    let mut findings = vec![bundled(&config.plugins.bundled)];
+    for folder in config.plugins.directories.iter().filter(|folder| !folder.is_dir()) {
+        let detail = format!("{} is no folder", folder.display());
+        findings.push(Finding::warn("plugins", detail, "make it, or take it out of plugins.directories"));
+    }
+    findings
+}
+
+fn bundled(folder: &Path) -> Finding {
+    let remedy = "reinstall; after a build: zotify-host plugin bundle <folder>";
+    let list = folder.join("bundled.json");
+    let bundle: Bundle = match fs::read(&list).map(|bytes| serde_json::from_slice(&bytes)) {
+        Ok(Ok(bundle)) => bundle,
+        Ok(Err(error)) => return Finding::fail("plugins", format!("{} is damaged: {error}", list.display()), remedy),
+        Err(error) => {
+            return Finding::warn("plugins", format!("no bundled plugins; {}: {error}", list.display()), remedy);
+        }
+    };
+    for (name, expected) in &bundle.plugins {
+        match hash(&folder.join(name)) {
+            Ok(found) if found.eq_ignore_ascii_case(expected) => {}
+            Ok(_) => return Finding::fail("plugins", format!("{name} is not the file that was bundled"), remedy),
+            Err(error) => return Finding::fail("plugins", format!("{name} can't be read: {error}"), remedy),
+        }
+    }
+    Finding::ok("plugins", format!("{} bundled in {}", bundle.plugins.len(), folder.display()))
+}
+
+fn hash(file: &Path) -> io::Result<String> {
+    struct Hasher(Context);
+    impl io::Write for Hasher {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.update(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut hasher = Hasher(Context::new(&SHA256));
+    io::copy(&mut fs::File::open(file)?, &mut hasher)?;
+    Ok(hasher.0.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::doctor::Outcome;
+
+    #[test]
+    fn a_changed_bundled_file_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(bundled(dir.path()).outcome, Outcome::Warn);
+        fs::write(dir.path().join("libx.so"), "abc").unwrap();
+        let sha = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        fs::write(dir.path().join("bundled.json"), format!(r#"{{"plugins": {{"libx.so": "{sha}"}}}}"#)).unwrap();
+        assert_eq!(bundled(dir.path()).outcome, Outcome::Ok);
+        fs::write(dir.path().join("libx.so"), "abd").unwrap();
+        assert_eq!(bundled(dir.path()).outcome, Outcome::Fail);
+        fs::write(dir.path().join("bundled.json"), "{").unwrap();
+        assert_eq!(bundled(dir.path()).outcome, Outcome::Fail);
+    }
+}

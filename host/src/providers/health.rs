@@ -1,0 +1,102 @@
+//! What state an instance is in, as its supervisor and its report share it.
+
+use std::{
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::refusal::Refusal;
+use crate::{db::now_ms, worker::sandbox::Sandbox};
+
+/// What state an instance is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = ProviderState)]
+pub enum State {
+    /// It is being loaded, or started again after a crash.
+    Loading,
+    /// It answers.
+    Started,
+    /// It cannot be started; see the problem.
+    Failed,
+    /// It crashed too often and is left alone.
+    Quarantined,
+    /// The configuration says `enabled = false`.
+    Disabled,
+}
+
+type Changed = Box<dyn Fn(State) + Send + Sync>;
+
+/// The state of one instance.
+pub(super) struct Health {
+    now: Mutex<Now>,
+    changed: Changed,
+}
+
+/// A look at it.
+#[derive(Clone, Debug)]
+pub(super) struct Now {
+    pub(super) state: State,
+    /// Unix milliseconds.
+    pub(super) since: i64,
+    pub(super) problem: Option<Refusal>,
+    pub(super) sandbox: Option<Sandbox>,
+    pub(super) restarts: u64,
+    /// The folders that the running plugin has.
+    pub(super) roots: Vec<PathBuf>,
+}
+
+impl Health {
+    pub(super) fn new(state: State, changed: Changed) -> Self {
+        let now = Now { state, since: now_ms(), problem: None, sandbox: None, restarts: 0, roots: Vec::new() };
+        Self { now: Mutex::new(now), changed }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn now(&self) -> Now {
+        self.lock().clone()
+    }
+
+    pub(super) fn state(&self) -> State {
+        self.lock().state
+    }
+
+    fn set(&self, state: State, problem: Option<Refusal>) {
+        {
+            let mut now = self.lock();
+            if now.state != state {
+                (now.state, now.since) = (state, now_ms());
+            }
+            now.problem = problem;
+        }
+        (self.changed)(state);
+    }
+
+    pub(super) fn started(&self, sandbox: Sandbox, roots: Vec<PathBuf>) {
+        {
+            let mut now = self.lock();
+            (now.sandbox, now.roots) = (Some(sandbox), roots);
+        }
+        self.set(State::Started, None);
+    }
+
+    /// It runs no more, and is started again.
+    pub(super) fn restarting(&self, problem: Option<Refusal>) {
+        self.lock().restarts += 1;
+        self.set(State::Loading, problem);
+    }
+
+    pub(super) fn failed(&self, problem: Refusal) {
+        self.set(State::Failed, Some(problem));
+    }
+
+    pub(super) fn quarantined(&self, problem: Refusal) {
+        self.set(State::Quarantined, Some(problem));
+    }
+}

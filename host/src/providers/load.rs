@@ -1,0 +1,207 @@
+//! From a line of the configuration to a running instance.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use zotify_plugin_api::{CreateRequest, PROTOCOL, Permissions};
+
+use super::{
+    Registry,
+    egress::Egress,
+    grants::{self, Asked, Grants},
+    health::State,
+    inprocess::Local,
+    instance::{Backend, InstanceHandle, Loaded, Part},
+    library::{Catalogue, Finder, Found},
+    refusal::{Code, Refusal},
+    services::Services,
+    settings,
+    supervisor::{Plan, Supervisor},
+    trust,
+};
+use crate::{config::Isolation, worker::sandbox::Sandbox};
+
+impl Registry {
+    pub(super) fn finder(&self) -> Finder {
+        let Self(inner) = self;
+        Finder { config: Arc::clone(&inner.config), db: Some(inner.db.clone()), program: inner.program.clone() }
+    }
+
+    /// Loads all that is enabled, side by side.
+    pub(super) async fn load_all(&self) {
+        let enabled: Vec<_> = self.handles().into_iter().filter(|h| h.config.enabled).collect();
+        if enabled.is_empty() {
+            return;
+        }
+        let Some(catalogue) = self.0.stop.run_until_cancelled(self.finder().find()).await else { return };
+        futures::future::join_all(enabled.iter().map(|handle| self.load(&catalogue, handle))).await;
+    }
+
+    /// Loads one instance; a failure stays in its report.
+    pub(super) async fn load(&self, catalogue: &Catalogue, handle: &Arc<InstanceHandle>) {
+        if handle.state() == State::Disabled {
+            return;
+        }
+        if let Err(refusal) = self.try_load(catalogue, handle).await {
+            tracing::warn!(instance = handle.id(), "the plugin is not started: {refusal}");
+            handle.health.failed(refusal);
+        }
+    }
+
+    async fn try_load(&self, catalogue: &Catalogue, handle: &Arc<InstanceHandle>) -> Result<(), Refusal> {
+        let Self(inner) = self;
+        let config = &handle.config;
+        let found = catalogue.find(&config.plugin)?.clone();
+        let library = found.manifest.clone()?;
+        trust::check(&inner.db, &found, &library.id, handle.id()).await?;
+        let part = choose(handle, &library)?;
+        let empty = serde_json::json!({});
+        let given = if config.settings.is_null() { &empty } else { &config.settings };
+        settings::check(part.settings_schema(), given)?;
+        let grants = grants::resolve(&Asked {
+            permissions: part.permissions(),
+            settings: given,
+            granted: &config.permissions,
+            bundled: found.bundled,
+            base_dir: &inner.config.base_dir,
+            data_dir: &inner.config.server.data_dir,
+        })?;
+        let egress = inner.clients.clone().map_or_else(Egress::closed, |clients| Egress::new(clients, &grants));
+        let triggers = match &part {
+            Part::Automation(manifest) => manifest.triggers.iter().map(|t| t.name.clone()).collect(),
+            Part::Provider(_) => Vec::new(),
+        };
+        let services = Services::new(handle.id(), inner.db.clone(), egress.clone(), inner.notices.clone(), triggers);
+        let create = CreateRequest {
+            instance: handle.id().to_owned(),
+            part: part.id().to_owned(),
+            settings: grants.settings.to_string(),
+            protocol: PROTOCOL.negotiate(library.protocol).unwrap_or_default(),
+            log_level: log_level(),
+        };
+        handle.limit_calls(part.concurrency());
+        let loaded = Loaded {
+            library,
+            part,
+            permissions: grants.report.clone(),
+            egress,
+            missing_folders: grants.missing().into_iter().map(Into::into).collect(),
+            found: found.clone(),
+        };
+        // Fails only if it was loaded before, which a handle never is.
+        let _ = handle.loaded.set(loaded);
+        match config.isolation {
+            Isolation::Process => self.start_process(handle, &found, grants, create, services).await,
+            Isolation::InProcess => start_here(handle, &found, grants, create, services).await,
+        }
+    }
+
+    async fn start_process(
+        &self,
+        handle: &Arc<InstanceHandle>,
+        found: &Found,
+        grants: Grants,
+        create: CreateRequest,
+        services: Services,
+    ) -> Result<(), Refusal> {
+        let Self(inner) = self;
+        let data_dir = std::path::absolute(&inner.config.server.data_dir)
+            .map_err(|e| Refusal::new(Code::HostFailed, format!("the data folder cannot be found: {e}")))?;
+        let plan = Plan {
+            program: inner.program.clone(),
+            plugin: std::path::absolute(&found.copy).unwrap_or_else(|_| found.copy.clone()),
+            folder: data_dir.join("workers").join(handle.id()),
+            grants,
+            create,
+            config: inner.config.plugins.clone(),
+        };
+        let supervisor = Supervisor::new(plan, Arc::new(services), Arc::clone(&handle.health), handle.stop.clone());
+        let _ = handle.backend.set(Backend::Process(Arc::clone(&supervisor)));
+        let settled = supervisor.settled();
+        inner.running.spawn(supervisor.run());
+        settled.await;
+        self.check_soon(handle);
+        Ok(())
+    }
+
+    fn check_soon(&self, handle: &Arc<InstanceHandle>) {
+        if handle.state() == State::Started && !handle.automation {
+            let handle = Arc::clone(handle);
+            self.0.tasks.spawn(async move { handle.stop.clone().run_until_cancelled(handle.check()).await });
+        }
+    }
+}
+
+async fn start_here(
+    handle: &Arc<InstanceHandle>,
+    found: &Found,
+    grants: Grants,
+    create: CreateRequest,
+    services: Services,
+) -> Result<(), Refusal> {
+    let (copy, host) = (found.copy.clone(), Handle::current());
+    let made = tokio::task::spawn_blocking(move || Local::load(&copy, &create, Arc::new(services), host)).await;
+    let local =
+        made.map_err(|_| Refusal::new(Code::ConstructorFailed, "the plugin panicked while it was loaded"))??;
+    let _ = handle.backend.set(Backend::InProcess(local));
+    let roots = grants.roots().into_iter().map(|(path, _)| path).collect();
+    handle.health.started(Sandbox::off("the plugin runs inside the host"), roots);
+    Ok(())
+}
+
+impl Part {
+    fn id(&self) -> &str {
+        match self {
+            Self::Provider(m) => &m.id,
+            Self::Automation(m) => &m.id,
+        }
+    }
+
+    fn settings_schema(&self) -> &serde_json::Value {
+        match self {
+            Self::Provider(m) => &m.settings_schema,
+            Self::Automation(m) => &m.settings_schema,
+        }
+    }
+
+    fn permissions(&self) -> &Permissions {
+        match self {
+            Self::Provider(m) => &m.permissions,
+            Self::Automation(m) => &m.permissions,
+        }
+    }
+
+    fn concurrency(&self) -> Option<u32> {
+        match self {
+            Self::Provider(m) => m.limits.concurrency,
+            Self::Automation(_) => None,
+        }
+    }
+}
+
+/// The part of the library that the configuration means.
+fn choose(handle: &InstanceHandle, library: &zotify_plugin_api::LibraryManifest) -> Result<Part, Refusal> {
+    let parts: Vec<Part> = if handle.automation {
+        library.automations.iter().map(|m| Part::Automation(Box::new(m.clone()))).collect()
+    } else {
+        library.providers.iter().map(|m| Part::Provider(Box::new(m.clone()))).collect()
+    };
+    let names: Vec<_> = parts.iter().map(|part| part.id().to_owned()).collect();
+    let wanted = handle.config.provider.as_deref();
+    let only = parts.len() == 1;
+    let chosen = parts.into_iter().find(|part| wanted.map_or(only, |wanted| part.id() == wanted));
+    chosen.ok_or_else(|| {
+        let what = if handle.automation { "automation" } else { "provider" };
+        let detail = match wanted {
+            _ if names.is_empty() => format!("the plugin {} has no {what}", library.id),
+            Some(wanted) => format!("the plugin {} has no {what} {wanted}, but {}", library.id, names.join(", ")),
+            None => format!("the plugin {} has several: {}", library.id, names.join(", ")),
+        };
+        Refusal::new(Code::ProviderNotFound, detail)
+    })
+}
+
+/// The most detailed level that the host records.
+fn log_level() -> String {
+    tracing::level_filters::LevelFilter::current().to_string()
+}

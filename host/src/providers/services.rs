@@ -1,0 +1,85 @@
+//! What the host does for plugins: the services that an instance may call by name.
+
+mod events;
+mod kv;
+mod log;
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::broadcast;
+use zotify_plugin_api::{ProviderError, Result, service, wire};
+
+pub(super) use log::printable;
+
+use super::{Notice, egress::Egress, rate::Bucket};
+use crate::db::{Db, now_ms};
+
+/// The longest that a plugin may ask to sleep.
+const MAX_SLEEP: Duration = Duration::from_secs(24 * 3600);
+
+/// The services of one instance.
+pub(super) struct Services {
+    instance: String,
+    db: Db,
+    egress: Egress,
+    notices: broadcast::Sender<Notice>,
+    /// The triggers that its manifest declares.
+    triggers: Vec<String>,
+    log_rate: Mutex<log::Limit>,
+    event_rate: Mutex<Bucket>,
+}
+
+impl Services {
+    pub(super) fn new(
+        instance: &str,
+        db: Db,
+        egress: Egress,
+        notices: broadcast::Sender<Notice>,
+        triggers: Vec<String>,
+    ) -> Self {
+        Self {
+            instance: instance.to_owned(),
+            db,
+            egress,
+            notices,
+            triggers,
+            log_rate: Mutex::new(log::Limit::new()),
+            event_rate: Mutex::new(Bucket::new(10, 50)),
+        }
+    }
+
+    /// Runs a service; request and reply are encoded.
+    pub(super) async fn call(&self, service: &str, payload: &[u8]) -> Result<Vec<u8>> {
+        match service {
+            service::HTTP_SEND => answer(&self.egress.send(&decode(payload)?).await?),
+            service::KV_GET => answer(&self.kv_get(decode(payload)?).await?),
+            service::KV_PUT_MANY => answer(&self.kv_put_many(decode(payload)?).await?),
+            service::KV_SCAN => answer(&self.kv_scan(decode(payload)?).await?),
+            service::CLOCK_NOW => answer(&now_ms()),
+            service::CLOCK_SLEEP => {
+                tokio::time::sleep(Duration::from_millis(decode(payload)?).min(MAX_SLEEP)).await;
+                answer(&())
+            }
+            service::EVENTS_EMIT => answer(&self.emit(decode(payload)?)?),
+            _ => Err(ProviderError::unsupported("this host service").with_code("unknown_service")),
+        }
+    }
+
+    /// Writes an encoded `LogRecord` to the host's log.
+    pub(super) fn log(&self, record: &[u8]) {
+        let mut limit = self.log_rate.lock().unwrap_or_else(PoisonError::into_inner);
+        limit.write(&self.instance, record);
+    }
+}
+
+fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T> {
+    wire::decode(payload).map_err(|e| ProviderError::invalid(e.message))
+}
+
+fn answer<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+    wire::encode(value)
+}

@@ -1,0 +1,339 @@
+//! Keeps the process of one instance running: starts it, notices its end, starts it again, gives it up.
+
+use std::{collections::VecDeque, io, path::PathBuf, process::ExitStatus, sync::Arc, time::Duration};
+
+use nix::sys::signal::Signal;
+use std::os::unix::process::ExitStatusExt as _;
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+use zotify_plugin_api::{ErrorKind, ProviderError, Result, model::CreateRequest, wire};
+
+use super::{
+    grants::{Grants, Identity},
+    health::Health,
+    launch::{self, LaunchError, Launched},
+    link::Link,
+    refusal::{Code, Refusal},
+    services::Services,
+};
+use crate::{
+    config::{Plugins, SandboxPolicy},
+    worker::{
+        frame::{self, Frame, Hello, Kind},
+        sandbox::Spec,
+    },
+};
+
+/// The code of a crash that came from outside: such a call may be tried once more.
+pub(super) const KILLED: &str = "process_killed";
+/// How long a process may take to become ready.
+const START_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long after the end of the socket the process may take to end.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
+/// The longest pause before another start.
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
+
+/// What is needed to start an instance's process.
+pub(super) struct Plan {
+    pub(super) program: PathBuf,
+    /// The host's copy of the plugin.
+    pub(super) plugin: PathBuf,
+    /// The process's own folder.
+    pub(super) folder: PathBuf,
+    pub(super) grants: Grants,
+    pub(super) create: CreateRequest,
+    pub(super) config: Plugins,
+}
+
+/// What the process is at.
+#[derive(Clone)]
+enum Slot {
+    Starting,
+    Up(Arc<Link>),
+    Over(ProviderError),
+}
+
+/// Supervises one process.
+pub(super) struct Supervisor {
+    plan: Plan,
+    services: Arc<Services>,
+    health: Arc<Health>,
+    slot: watch::Sender<Slot>,
+    identities: std::sync::Mutex<Vec<Identity>>,
+    restart: Notify,
+    stop: CancellationToken,
+}
+
+/// How a run ended.
+enum Ended {
+    /// The host asked for it.
+    Stopped,
+    /// The host wants a new process.
+    Restart,
+    /// It ended by itself or was killed.
+    Crashed(String),
+    /// It cannot be started, and another try would not change that.
+    Refused(Refusal),
+}
+
+impl Supervisor {
+    pub(super) fn new(plan: Plan, services: Arc<Services>, health: Arc<Health>, stop: CancellationToken) -> Arc<Self> {
+        Arc::new(Self {
+            plan,
+            services,
+            health,
+            slot: watch::Sender::new(Slot::Starting),
+            identities: std::sync::Mutex::default(),
+            restart: Notify::new(),
+            stop,
+        })
+    }
+
+    /// Ends when the first start succeeded, failed, or is to be tried again after a pause.
+    pub(super) fn settled(&self) -> impl Future<Output = ()> + use<> {
+        let mut slot = self.slot.subscribe();
+        async move {
+            let up_or_over = slot.wait_for(|slot| !matches!(slot, Slot::Starting));
+            // Crashing at each start takes until the quarantine; nobody waits that long.
+            let _ = tokio::time::timeout(START_TIMEOUT, up_or_over).await;
+        }
+    }
+
+    /// Calls a method of the plugin.
+    pub(super) async fn call(&self, method: &str, payload: Vec<u8>, deadline: Instant) -> Result<Vec<u8>> {
+        let link = self.link(deadline).await?;
+        let frame = Frame { kind: Kind::Call, id: link.next_id(), name: method.to_owned(), body: payload };
+        Ok(link.request(frame, deadline).await?.body)
+    }
+
+    /// Opens a stream; answers its id.
+    pub(super) async fn open_stream(&self, payload: Vec<u8>, deadline: Instant) -> Result<RemoteStream> {
+        let link = self.link(deadline).await?;
+        let stream = RemoteStream { id: link.next_id(), link };
+        stream.link.request(Frame::new(Kind::OpenStream, stream.id, payload), deadline).await?;
+        Ok(stream)
+    }
+
+    async fn link(&self, deadline: Instant) -> Result<Arc<Link>> {
+        let mut slot = self.slot.subscribe();
+        let up = slot.wait_for(|slot| !matches!(slot, Slot::Starting));
+        let starting = || ProviderError::unavailable("the plugin is still starting").with_code("starting");
+        match &*tokio::time::timeout_at(deadline, up).await.map_err(|_| starting())?.map_err(|_| starting())? {
+            Slot::Up(link) => Ok(Arc::clone(link)),
+            Slot::Over(error) => Err(error.clone()),
+            Slot::Starting => Err(starting()),
+        }
+    }
+
+    /// Starts the process anew if a granted folder was replaced since: its sandbox knows the old one only.
+    pub(super) fn refresh_folders(&self) {
+        let now = self.plan.grants.identities();
+        let mut known = self.identities.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if *known != now {
+            tracing::info!(instance = self.plan.create.instance, "a folder was replaced; the plugin is started anew");
+            *known = now;
+            let was_up = self.slot.send_if_modified(|slot| {
+                let up = matches!(slot, Slot::Up(_));
+                if up {
+                    *slot = Slot::Starting;
+                }
+                up
+            });
+            if was_up {
+                self.restart.notify_one();
+            }
+        }
+    }
+
+    /// Runs until it is stopped or the instance is given up.
+    pub(super) async fn run(self: Arc<Self>) {
+        let mut crashes = Crashes::new(&self.plan.config);
+        loop {
+            let started = Instant::now();
+            let ended = self.run_once().await;
+            self.slot.send_replace(Slot::Starting);
+            match ended {
+                Ended::Stopped => return self.over("the host is shutting down"),
+                Ended::Restart => self.health.restarting(None),
+                Ended::Refused(refusal) => {
+                    self.over(&refusal.detail);
+                    return self.health.failed(refusal);
+                }
+                Ended::Crashed(how) => {
+                    tracing::warn!(instance = self.plan.create.instance, "the plugin's process ended ({how})");
+                    let problem = Refusal::new(Code::Crashed, format!("the plugin's process ended ({how})"));
+                    let Some(pause) = crashes.record(started) else {
+                        self.over("the plugin crashed too often and is left alone");
+                        return self.health.quarantined(problem);
+                    };
+                    self.health.restarting(Some(problem));
+                    if self.stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                        return self.over("the host is shutting down");
+                    }
+                }
+            }
+        }
+    }
+
+    fn over(&self, why: &str) {
+        let error = ProviderError::unavailable(why).with_code("not_running");
+        self.slot.send_replace(Slot::Over(error));
+    }
+
+    /// Starts a process and stays with it until it ends.
+    async fn run_once(&self) -> Ended {
+        let (launched, roots) = match self.launch().await {
+            Ok(launched) => launched,
+            Err(LaunchError::Ended(how)) => return Ended::Crashed(how),
+            Err(LaunchError::Timeout) => return Ended::Crashed("it was not ready in time".into()),
+            Err(error) => return Ended::Refused(error.refusal(Code::StartTimeout)),
+        };
+        let Launched { mut child, socket, ready } = launched;
+        let grace = Duration::from_secs(self.plan.config.grace_s);
+        let (link, mut reader) = Link::new(socket, Arc::clone(&self.services), grace);
+        self.slot.send_replace(Slot::Up(Arc::clone(&link)));
+        self.health.started(ready.sandbox, roots);
+        let (wanted, read) = tokio::select! {
+            read = &mut reader => (None, Some(read.map_err(io::Error::other).flatten())),
+            () = link.kill.cancelled() => (None, None),
+            () = self.stop.cancelled() => (Some(Ended::Stopped), None),
+            () = self.restart.notified() => (Some(Ended::Restart), None),
+        };
+        self.slot.send_replace(Slot::Starting);
+        if let Some(Err(error)) = &read {
+            tracing::warn!(instance = self.plan.create.instance, "the plugin's process breaks the rules: {error}");
+        }
+        let (status, killed) = reap(&mut child, matches!(read, Some(Ok(())))).await;
+        reader.abort();
+        self.finish(&link, status, killed, wanted)
+    }
+
+    /// Tells those who wait how the process ended.
+    fn finish(&self, link: &Link, status: io::Result<ExitStatus>, killed: bool, wanted: Option<Ended>) -> Ended {
+        link.kill.cancel();
+        let how = match &status {
+            _ if killed => "killed by the host".to_owned(),
+            Ok(status) => launch::describe(*status),
+            Err(error) => error.to_string(),
+        };
+        if let Some(wanted) = wanted {
+            link.end(&ProviderError::unavailable("the plugin was stopped by the host"));
+            return wanted;
+        }
+        let mut error = ProviderError::new(ErrorKind::Crashed, format!("the plugin's process ended ({how})"));
+        let from_outside = [Signal::SIGKILL, Signal::SIGTERM].map(|s| Some(s as i32));
+        if !killed && status.is_ok_and(|s| from_outside.contains(&s.signal())) {
+            error = error.with_code(KILLED);
+        }
+        link.end(&error);
+        Ended::Crashed(how)
+    }
+
+    async fn launch(&self) -> Result<(Launched, Vec<PathBuf>), LaunchError> {
+        let Plan { program, plugin, folder, grants, create, config } = &self.plan;
+        make_folder(folder)?;
+        let roots = grants.roots();
+        *self.identities.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = grants.identities();
+        let of = |write: bool| roots.iter().filter(move |(_, w)| *w == write).map(|(path, _)| path.clone());
+        let sandbox = Spec {
+            required: config.sandbox == SandboxPolicy::Required,
+            read: of(false).chain([plugin.clone()]).collect(),
+            write: of(true).chain([folder.clone()]).collect(),
+            memory_mib: config.memory_mib,
+        };
+        let hello = Hello {
+            build: frame::build(),
+            frames: frame::VERSION,
+            plugin: plugin.clone(),
+            sandbox,
+            create: Some(wire::encode(create).map_err(io::Error::other)?),
+        };
+        let log = |record: &[u8]| self.services.log(record);
+        let launched = launch::launch(program, folder, &hello, START_TIMEOUT, &create.instance, &log).await?;
+        Ok((launched, roots.iter().map(|(path, _)| path.clone()).collect()))
+    }
+}
+
+/// Waits for a process that is ending by itself; kills every other one, and one that does not get on with it. Answers
+/// whether it had to be killed.
+async fn reap(child: &mut tokio::process::Child, ending: bool) -> (io::Result<ExitStatus>, bool) {
+    if ending && let Ok(status) = tokio::time::timeout(END_TIMEOUT, child.wait()).await {
+        return (status, false);
+    }
+    if let Ok(Some(status)) = child.try_wait() {
+        return (Ok(status), false);
+    }
+    // Fails only where it has ended meanwhile.
+    let _ = child.start_kill();
+    (child.wait().await, true)
+}
+
+/// Makes the process's own folder, which only the host's user may look into.
+fn make_folder(folder: &std::path::Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Counts crashes.
+struct Crashes {
+    limit: usize,
+    window: Duration,
+    recent: VecDeque<Instant>,
+    /// Crashes without a healthy time between.
+    in_a_row: u32,
+}
+
+impl Crashes {
+    fn new(config: &Plugins) -> Self {
+        Self {
+            limit: config.quarantine.crashes as usize,
+            window: Duration::from_secs(config.quarantine.window_s),
+            recent: VecDeque::new(),
+            in_a_row: 0,
+        }
+    }
+
+    /// How long to wait before another start: at once at first, then 1, 2, 4… seconds. None when it was one too many.
+    fn record(&mut self, started: Instant) -> Option<Duration> {
+        let now = Instant::now();
+        self.recent.push_back(now);
+        while self.recent.front().is_some_and(|first| *first + self.window < now) {
+            self.recent.pop_front();
+        }
+        if self.recent.len() >= self.limit {
+            return None;
+        }
+        if now - started > Duration::from_secs(60) {
+            self.in_a_row = 0;
+        }
+        let pause = match self.in_a_row {
+            0 => Duration::ZERO,
+            n => Duration::from_secs(1 << (n - 1).min(5)).min(MAX_BACKOFF),
+        };
+        self.in_a_row += 1;
+        Some(pause)
+    }
+}
+
+/// A stream in another process.
+pub(super) struct RemoteStream {
+    link: Arc<Link>,
+    id: u64,
+}
+
+impl RemoteStream {
+    /// The next chunk; none at the end.
+    pub(super) async fn next(&mut self, deadline: Instant) -> Result<Option<Vec<u8>>> {
+        let frame = self.link.request(Frame::new(Kind::Next, self.id, Vec::new()), deadline).await?;
+        Ok((frame.kind == Kind::Chunk).then_some(frame.body))
+    }
+}
+
+impl Drop for RemoteStream {
+    fn drop(&mut self) {
+        self.link.notify(Frame::new(Kind::Close, self.id, Vec::new()));
+    }
+}

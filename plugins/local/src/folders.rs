@@ -1,0 +1,157 @@
+//! The configured folders, as they are now.
+
+use std::{
+    ffi::OsStr,
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use zotify_plugin_api::{ProviderError, Result};
+
+use crate::{
+    ids::{FileKey, FolderId},
+    settings::Settings,
+};
+
+/// Why not everything could be seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    /// `folder_missing`, `folder_empty` or `folder_unreadable`.
+    pub code: &'static str,
+    /// One sentence for people.
+    pub detail: String,
+}
+
+impl Trouble {
+    /// A folder that is not there.
+    pub(crate) fn missing(path: &Path) -> Self {
+        Self { code: "folder_missing", detail: format!("the folder {} does not exist", path.display()) }
+    }
+
+    /// A folder that held music, and now holds none.
+    pub(crate) fn empty(path: &Path) -> Self {
+        let detail = format!("the folder {} is empty, though it held music; is a drive missing?", path.display());
+        Self { code: "folder_empty", detail }
+    }
+
+    /// A folder that cannot be listed.
+    pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Self {
+        Self { code: "folder_unreadable", detail: format!("the folder {} cannot be read: {error}", path.display()) }
+    }
+}
+
+/// A configured folder that exists.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder {
+    /// Its id.
+    pub id: FolderId,
+    /// Its canonical path.
+    pub path: PathBuf,
+    /// Device and inode: another pair means another file system or folder in its place.
+    pub identity: (u64, u64),
+}
+
+/// The configured folders.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Folders {
+    /// Those that exist; none inside another.
+    pub present: Vec<Folder>,
+    /// What is wrong with the others.
+    pub troubles: Vec<Trouble>,
+    follow_links: bool,
+}
+
+impl Folders {
+    /// Looks at the folders.
+    pub(crate) fn look(settings: &Settings) -> Self {
+        let mut folders = Self { follow_links: settings.follow_links, ..Self::default() };
+        for path in &settings.folders {
+            match canonical(path) {
+                Ok(folder) => folders.present.push(folder),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => folders.troubles.push(Trouble::missing(path)),
+                Err(e) => folders.troubles.push(Trouble::unreadable(path, &e)),
+            }
+        }
+        // What is inside another folder is read with that one.
+        folders.present.sort_by(|a, b| a.path.cmp(&b.path));
+        folders.present.dedup_by(|inner, outer| inner.path.starts_with(&outer.path));
+        folders
+    }
+
+    /// The folder with an id.
+    pub(crate) fn get(&self, id: FolderId) -> Option<&Folder> {
+        self.present.iter().find(|folder| folder.id == id)
+    }
+
+    /// The key of a canonical path; none outside the folders.
+    pub(crate) fn key(&self, path: &Path) -> Option<FileKey> {
+        self.present.iter().find_map(|folder| Some(FileKey::new(folder.id, path.strip_prefix(&folder.path).ok()?)))
+    }
+
+    /// Whether a path leads, links followed, to something inside the folders; or, without `follow_links`, inside `root`
+    /// and by no link.
+    fn admits(&self, path: &Path, canonical: &Path) -> bool {
+        if self.follow_links { self.key(canonical).is_some() } else { path == canonical }
+    }
+
+    /// The canonical path of an existing file.
+    ///
+    /// # Errors
+    /// `not_found` for files that do not exist, or that links lead out of the folders; `unavailable` for missing
+    /// folders.
+    pub(crate) fn file(&self, key: &FileKey) -> Result<PathBuf> {
+        let Some(folder) = self.get(key.folder) else {
+            return match self.troubles.first() {
+                Some(trouble) => Err(ProviderError::unavailable(trouble.detail.clone()).with_code(trouble.code)),
+                None => Err(ProviderError::not_found("the file's folder")),
+            };
+        };
+        let path = key.path(&folder.path);
+        match path.canonicalize() {
+            Ok(canonical) if self.admits(&path, &canonical) && canonical.is_file() => Ok(canonical),
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                Err(ProviderError::unavailable("the file cannot be read").with_code("unreadable"))
+            }
+            _ => Err(ProviderError::not_found("the file")),
+        }
+    }
+
+    /// Whether a symbolic link is followed.
+    pub(crate) fn follows(&self, link: &Path) -> bool {
+        self.follow_links && link.canonicalize().is_ok_and(|target| self.key(&target).is_some())
+    }
+
+    /// Whether symbolic links are followed at all.
+    pub(crate) fn follow_links(&self) -> bool {
+        self.follow_links
+    }
+}
+
+fn canonical(path: &Path) -> io::Result<Folder> {
+    let path = path.canonicalize()?;
+    // Opening it finds out whether it may be listed.
+    fs::read_dir(&path)?;
+    let metadata = fs::metadata(&path)?;
+    Ok(Folder { id: FolderId::of(&path), identity: (metadata.dev(), metadata.ino()), path })
+}
+
+/// A file's extension in lower case.
+pub(crate) fn extension(path: &Path) -> String {
+    path.extension().and_then(OsStr::to_str).unwrap_or_default().to_ascii_lowercase()
+}
+
+/// Whether a file has the extension of a format that can be read.
+pub(crate) fn is_audio(path: &Path) -> bool {
+    const EXTENSIONS: &[&str] = &[
+        "mp3", "flac", "ogg", "oga", "opus", "m4a", "m4b", "mp4", "aac", "wav", "aiff", "aif", "ape", "wv", "mpc",
+        "spx",
+    ];
+    let Some(own) = path.extension().and_then(OsStr::to_str) else { return false };
+    EXTENSIONS.iter().any(|e| own.eq_ignore_ascii_case(e))
+}
+
+/// Whether a file has the extension of a playlist.
+pub(crate) fn is_playlist(path: &Path) -> bool {
+    matches!(extension(path).as_str(), "m3u" | "m3u8")
+}
