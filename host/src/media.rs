@@ -186,7 +186,6 @@ fn common(headers: &mut HeaderMap, asked: &Asked<'_>, known: &Known) {
     set(header::LAST_MODIFIED, known.validators.modified.map(conditional::http_date));
     let cache = if asked.purpose == Purpose::Picture { "private, max-age=86400" } else { "private, no-cache" };
     set(header::CACHE_CONTROL, Some(cache.to_owned()));
-    set(header::VARY, Some("Authorization".to_owned()));
     if known.ranges {
         set(header::ACCEPT_RANGES, Some("bytes".to_owned()));
     }
