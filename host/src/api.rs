@@ -6,6 +6,7 @@ pub mod jobs;
 pub mod meta;
 pub mod model;
 pub mod page;
+pub mod providers;
 pub mod user;
 
 /// A time in Unix milliseconds as clients see it: RFC 3339 UTC, to the millisecond.

@@ -24,7 +24,8 @@ use crate::{
 /// The whole service: the router inside its layers, the outermost first.
 pub fn service(app: AppState) -> Router {
     // Audio is compressed already, and a range is of the bytes as they are.
-    let compressible = DefaultPredicate::new().and(NotForContentType::new("audio/")).and(NotForContentType::new("video/"));
+    let compressible =
+        DefaultPredicate::new().and(NotForContentType::new("audio/")).and(NotForContentType::new("video/"));
     let layers = ServiceBuilder::new()
         .layer(from_fn(request_id::layer))
         .layer(

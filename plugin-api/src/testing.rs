@@ -46,6 +46,8 @@ struct State {
     logs: Vec<LogRecord>,
     calls: Vec<String>,
     now_ms: i64,
+    /// Cloned into every context.
+    contexts: Arc<()>,
 }
 
 /// A context for an instance, and the host behind it. HTTP answers `unavailable`.
@@ -75,8 +77,14 @@ pub async fn collect(stream: ByteStream) -> Result<Vec<u8>> {
 impl FakeHost {
     /// Another context for the same host, as after a restart of the plugin.
     pub fn context(&self, instance: &str) -> Context {
-        let services = HostServices_TO::from_value(Adapter(self.clone()), TD_Opaque);
+        let adapter = Adapter { host: self.clone(), _lease: Arc::clone(&self.state().contexts) };
+        let services = HostServices_TO::from_value(adapter, TD_Opaque);
         Context::new(Services::new(services), instance)
+    }
+
+    /// How many contexts somebody still has: none once a plugin has ended with all its threads.
+    pub fn contexts(&self) -> usize {
+        Arc::strong_count(&self.state().contexts) - 1
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -173,17 +181,20 @@ fn reply<Q: DeserializeOwned, A: Serialize>(payload: &[u8], body: impl FnOnce(Q)
     wire::encode(&body(wire::decode(payload)?)?)
 }
 
-struct Adapter(FakeHost);
+struct Adapter {
+    host: FakeHost,
+    _lease: Arc<()>,
+}
 
 impl HostServices for Adapter {
     fn log(&self, record: RVec<u8>) {
         if let Ok(record) = wire::decode(&record) {
-            self.0.state().logs.push(record);
+            self.host.state().logs.push(record);
         }
     }
 
     fn call(&self, service: RStr<'_>, payload: RVec<u8>) -> FfiFuture<RResult<RVec<u8>, RVec<u8>>> {
-        let answer = match self.0.answer(service.as_str(), &payload) {
+        let answer = match self.host.answer(service.as_str(), &payload) {
             Ok(bytes) => ROk(bytes.into()),
             Err(error) => RErr(wire::encode_error(&error).into()),
         };

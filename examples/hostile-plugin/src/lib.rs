@@ -41,10 +41,13 @@ impl Provider for Hostile {
 
     fn manifest() -> ProviderManifest {
         let folder = SettingOr::Setting { setting: "/folders".into() };
-        let files = vec![FilePermission { folder, access: FileAccess::Read, reason: "to try what it can reach".into() }];
-        let capabilities =
-            [capability::CATALOG_SEARCH, capability::LIBRARY_TRACKS_READ, capability::MEDIA_STREAM];
-        ProviderManifest { permissions: Permissions { files, ..Permissions::default() }, ..ProviderManifest::new("Hostile", capabilities) }
+        let files =
+            vec![FilePermission { folder, access: FileAccess::Read, reason: "to try what it can reach".into() }];
+        let capabilities = [capability::CATALOG_SEARCH, capability::LIBRARY_TRACKS_READ, capability::MEDIA_STREAM];
+        ProviderManifest {
+            permissions: Permissions { files, ..Permissions::default() },
+            ..ProviderManifest::new("Hostile", capabilities)
+        }
     }
 
     fn new(cx: Context, settings: Settings) -> Result<Self> {

@@ -192,9 +192,11 @@ pub async fn refresh(
 /// 401 without a valid access token.
 #[utoipa::path(
     post, path = "/api/auth/logout", operation_id = "logout", tag = "Sign-in",
-    responses((status = 204, description = "The session has ended.")), security(("bearer" = []))
+    responses((status = 204, description = "The session has ended.")),
+    security(("bearer" = ["profile"]))
 )]
 pub async fn logout(State(app): State<AppState>, principal: Principal) -> ApiResult<StatusCode> {
+    principal.require("profile")?;
     if let Some(id) = &principal.session_id {
         sessions::end(&app, id).await?;
     }
@@ -227,10 +229,11 @@ pub struct AuthStatus {
 #[utoipa::path(
     get, path = "/api/auth/status", operation_id = "auth_status", tag = "Sign-in",
     responses((status = 200, description = "The user, role, scopes and expiry.", body = AuthStatus)),
-    security(("bearer" = []), ("api_key" = []))
+    security(("bearer" = ["profile"]), ("api_key" = ["profile"]))
 )]
-pub async fn status(principal: Principal) -> Json<AuthStatus> {
-    Json(AuthStatus {
+pub async fn status(principal: Principal) -> ApiResult<Json<AuthStatus>> {
+    principal.require("profile")?;
+    Ok(Json(AuthStatus {
         authenticated: true,
         user_id: principal.user_id,
         name: principal.name,
@@ -238,5 +241,5 @@ pub async fn status(principal: Principal) -> Json<AuthStatus> {
         scopes: principal.scopes.names(),
         session_id: principal.session_id,
         expires_at: super::rfc3339(principal.expires_at),
-    })
+    }))
 }

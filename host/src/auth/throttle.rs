@@ -30,6 +30,7 @@ pub async fn check(app: &App, name_key: &str, address: &str) -> Result<(), ApiEr
 /// 429 where others failed in the meantime, so that many guesses at once are not answered; or when the database fails.
 pub async fn count_failure(app: &App, name_key: &str, address: &str) -> Result<(), ApiError> {
     let mut tx = app.db.write().await?;
+    lock(&mut tx, name_key, address).await?;
     let blocked = db::sign_ins::blocked_until(&mut *tx, name_key, address).await?;
     let now = now_ms();
     let failures = db::sign_ins::count_failure(&mut tx, name_key, address, now - MEMORY).await?;
@@ -45,12 +46,18 @@ pub async fn count_failure(app: &App, name_key: &str, address: &str) -> Result<(
 /// # Errors
 /// 429 where others failed in the meantime: the right one of many guesses at once must not show.
 pub async fn succeed(tx: &mut Tx, name_key: &str, address: &str) -> Result<(), ApiError> {
+    lock(tx, name_key, address).await?;
     let blocked = db::sign_ins::blocked_until(&mut **tx, name_key, address).await?;
     refuse_until(blocked)?;
     if blocked.is_some() {
         db::sign_ins::clear(tx, name_key, address).await?;
     }
     Ok(())
+}
+
+/// One at a time: what one guess adds, the next one sees.
+async fn lock(tx: &mut Tx, name_key: &str, address: &str) -> sqlx::Result<()> {
+    db::state::lock(tx, &format!("sign-in:{address}:{name_key}")).await
 }
 
 /// How long to wait after so many failures, in milliseconds.

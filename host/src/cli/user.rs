@@ -136,3 +136,57 @@ async fn list(db: &Db) -> Result<String, UserError> {
     });
     Ok(lines.collect::<Vec<_>>().join("\n"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::{now_ms, sessions::NewSession};
+
+    async fn db(dir: &tempfile::TempDir) -> Db {
+        let db = Db::connect(&format!("sqlite://{}", dir.path().join("t.db").display())).await.unwrap();
+        db.migrate().await.unwrap();
+        db
+    }
+
+    #[tokio::test]
+    async fn users_are_made_and_listed() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = db(&dir).await;
+        create(&db, "Anna", Role::Admin, &"correct horse".into(), 8).await.unwrap();
+        create(&db, "ben", Role::User, &"correct horse".into(), 8).await.unwrap();
+        let taken = create(&db, "anna", Role::User, &"correct horse".into(), 8).await.unwrap_err();
+        assert_eq!(taken.to_string(), "somebody has this name already");
+        let refused = create(&db, "x", Role::User, &"short".into(), 8).await.unwrap_err().to_string();
+        assert!(refused.contains("3 characters") && refused.contains("8 bytes"), "{refused}");
+        let list = list(&db).await.unwrap();
+        let words: Vec<Vec<_>> = list.lines().map(|line| line.split_whitespace().take(3).collect()).collect();
+        assert_eq!(words, [["Anna", "admin", "enabled"], ["ben", "user", "enabled"]]);
+    }
+
+    #[tokio::test]
+    async fn a_new_password_ends_the_sessions() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = db(&dir).await;
+        create(&db, "anna", Role::User, &"correct horse".into(), 8).await.unwrap();
+        let user = db::users::find_by_name(db.read(), "anna").await.unwrap().unwrap();
+        let session = NewSession {
+            id: "s".into(),
+            user_id: user.id.clone(),
+            kind: "api".into(),
+            address: None,
+            user_agent: None,
+            expires_at: now_ms() + 60_000,
+        };
+        let mut tx = db.write().await.unwrap();
+        db::sessions::insert(&mut tx, &session).await.unwrap();
+        tx.commit().await.unwrap();
+        set_password(&db, "Anna", &"battery staple".into(), 8).await.unwrap();
+        assert!(db::sessions::find_live(db.read(), "s").await.unwrap().unwrap().revoked_at.is_some());
+        let hash = db::users::find(db.read(), &user.id).await.unwrap().unwrap().password_hash;
+        assert!(Passwords::new().verify(&"battery staple".into(), Some(&hash)).await.unwrap());
+        let unknown = set_password(&db, "nobody", &"battery staple".into(), 8).await.unwrap_err();
+        assert!(matches!(unknown, UserError::NotFound(_)));
+        let short = set_password(&db, "anna", &"short".into(), 8).await.unwrap_err();
+        assert!(matches!(short, UserError::Refused(_)));
+    }
+}

@@ -144,12 +144,12 @@ pub async fn find(db: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<Option<Job
     sqlx::query_as(select!("WHERE id = $1")).bind(id.to_owned()).fetch_optional(db).await
 }
 
-/// The jobs with a name that have not ended, oldest first.
+/// The jobs of a kind that are queued or running, oldest first. Those that wait for a later time are not among them.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn unfinished(db: impl AnyExecutor<'_>, kind: &str) -> sqlx::Result<Vec<JobRow>> {
-    sqlx::query_as(select!("WHERE kind = $1 AND state IN ('queued', 'running', 'waiting') ORDER BY created_at, id"))
+pub async fn active(db: impl AnyExecutor<'_>, kind: &str) -> sqlx::Result<Vec<JobRow>> {
+    sqlx::query_as(select!("WHERE kind = $1 AND state IN ('queued', 'running') ORDER BY created_at, id"))
         .bind(kind.to_owned())
         .fetch_all(db)
         .await

@@ -239,7 +239,5 @@ pub async fn skip(tx: &mut Tx, run: &str, skips: &[Skip]) -> sqlx::Result<()> {
 pub async fn skips<'e>(db: impl Executor<'e, Database = Any>, run: &str) -> sqlx::Result<Vec<Skip>> {
     let rows = sqlx::query("SELECT name, code, detail FROM pull_skips WHERE run_id = $1 ORDER BY n");
     let rows = rows.bind(run.to_owned()).fetch_all(db).await?;
-    rows.iter()
-        .map(|row| Ok(Skip { name: row.try_get(0)?, code: row.try_get(1)?, detail: row.try_get(2)? }))
-        .collect()
+    rows.iter().map(|row| Ok(Skip { name: row.try_get(0)?, code: row.try_get(1)?, detail: row.try_get(2)? })).collect()
 }

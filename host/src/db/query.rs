@@ -1,10 +1,6 @@
 //! Statements whose shape depends on the request. Values are always bound, never written into the text.
 
-use sqlx::{
-    Any, AssertSqlSafe, Encode, Type,
-    any::AnyArguments,
-    query::Query,
-};
+use sqlx::{Any, AssertSqlSafe, Encode, Type, any::AnyArguments, query::Query};
 
 /// A statement in the making.
 pub struct Sql {
@@ -45,7 +41,10 @@ impl Sql {
     }
 
     /// Adds placeholders in parentheses: `($1,$2)`. An empty list matches nothing.
-    pub fn bind_list<T: for<'q> Encode<'q, Any> + Type<Any>>(&mut self, values: impl IntoIterator<Item = T>) -> &mut Self {
+    pub fn bind_list<T: for<'q> Encode<'q, Any> + Type<Any>>(
+        &mut self,
+        values: impl IntoIterator<Item = T>,
+    ) -> &mut Self {
         self.text.push('(');
         let mut any = false;
         for value in values {

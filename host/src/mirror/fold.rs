@@ -116,7 +116,9 @@ impl Query {
     pub fn expression(&self, dialect: Dialect) -> String {
         let (and, or, term): (_, _, fn(&str, &str) -> String) = match dialect {
             Dialect::Sqlite => (" AND ", " OR ", |word, star| format!("\"{word}\"{star}")),
-            Dialect::Postgres => (" & ", " | ", |word, star| format!("'{word}'{}{star}", if star.is_empty() { "" } else { ":" })),
+            Dialect::Postgres => {
+                (" & ", " | ", |word, star| format!("'{word}'{}{star}", if star.is_empty() { "" } else { ":" }))
+            }
         };
         let last = self.chunks.len() - 1;
         let chunk = |(n, parts): (usize, &Vec<String>)| {

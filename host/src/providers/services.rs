@@ -34,7 +34,13 @@ pub(super) struct Services {
 }
 
 impl Services {
-    pub(super) fn new(instance: &str, db: Db, egress: Egress, notices: broadcast::Sender<Notice>, triggers: Vec<String>) -> Self {
+    pub(super) fn new(
+        instance: &str,
+        db: Db,
+        egress: Egress,
+        notices: broadcast::Sender<Notice>,
+        triggers: Vec<String>,
+    ) -> Self {
         Self {
             instance: instance.to_owned(),
             db,

@@ -43,11 +43,8 @@ fn documented() -> BTreeSet<(String, String, Option<String>)> {
 
 #[test]
 fn the_list_is_complete_and_says_what_the_document_says() {
-    let listed: BTreeSet<_> = endpoints()
-        .into_iter()
-        .filter(|e| e.status == "implemented")
-        .map(|e| (e.method, e.path, e.scope))
-        .collect();
+    let listed: BTreeSet<_> =
+        endpoints().into_iter().filter(|e| e.status == "implemented").map(|e| (e.method, e.path, e.scope)).collect();
     let documented = documented();
     let missing: Vec<_> = listed.difference(&documented).collect();
     let unlisted: Vec<_> = documented.difference(&listed).collect();
@@ -60,7 +57,13 @@ fn every_entry_is_whole() {
     for e in endpoints() {
         assert!(["implemented", "planned"].contains(&e.status.as_str()), "{}", e.path);
         assert!(["none", "user", "session", "admin", "cookie"].contains(&e.auth.as_str()), "{}", e.path);
-        assert_eq!(e.scope.is_some(), ["user", "session", "admin"].contains(&e.auth.as_str()), "{} {}", e.method, e.path);
+        assert_eq!(
+            e.scope.is_some(),
+            ["user", "session", "admin"].contains(&e.auth.as_str()),
+            "{} {}",
+            e.method,
+            e.path
+        );
         assert!(e.purpose.ends_with('.'), "{}", e.path);
         assert!(seen.insert((e.method.clone(), e.path.clone())), "twice: {} {}", e.method, e.path);
     }

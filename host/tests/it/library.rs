@@ -30,7 +30,9 @@ fn copy(from: &Path, to: &Path) {
 
 fn configuration(music: &Path, isolation: &str) -> String {
     let folder = music.display();
-    format!("[providers.local]\nplugin = \"local\"\nisolation = \"{isolation}\"\nsettings = {{ folders = [\"{folder}\"] }}\n")
+    format!(
+        "[providers.local]\nplugin = \"local\"\nisolation = \"{isolation}\"\nsettings = {{ folders = [\"{folder}\"] }}\n"
+    )
 }
 
 /// A signed-in host that has scanned a library.
@@ -117,8 +119,17 @@ async fn in_process_serves_the_same_library() {
 async fn search_finds_words_without_accents_and_by_their_start() {
     let music = music();
     let host = scanned(music.path()).await;
-    for (query, title) in [("νυχτα", "Νύχτα"), ("NÚXTA", ""), ("フーリエ", "雨のフーリエ変換"), ("oscil", "Duet for Two Oscillators"), ("bjork", "Sawtooth Serenade")] {
-        let url = format!("/api/search?kinds=track&q={}", percent_encoding::utf8_percent_encode(query, percent_encoding::NON_ALPHANUMERIC));
+    for (query, title) in [
+        ("νυχτα", "Νύχτα"),
+        ("NÚXTA", ""),
+        ("フーリエ", "雨のフーリエ変換"),
+        ("oscil", "Duet for Two Oscillators"),
+        ("bjork", "Sawtooth Serenade"),
+    ] {
+        let url = format!(
+            "/api/search?kinds=track&q={}",
+            percent_encoding::utf8_percent_encode(query, percent_encoding::NON_ALPHANUMERIC)
+        );
         let found = host.get(&url).await.expect(200);
         match title {
             "" => assert_eq!(found["data"], json!([]), "{query}"),
@@ -202,9 +213,13 @@ async fn audio_is_byte_identical_whole_and_in_ranges() {
 
     let size = bytes.len();
     let last = size - 1;
-    for (range, from, to) in
-        [("bytes=0-0", 0, 0), ("bytes=100-199", 100, 199), ("bytes=1000-", 1000, last), ("bytes=-500", size - 500, last), ("bytes=5-99999999", 5, last)]
-    {
+    for (range, from, to) in [
+        ("bytes=0-0", 0, 0),
+        ("bytes=100-199", 100, 199),
+        ("bytes=1000-", 1000, last),
+        ("bytes=-500", size - 500, last),
+        ("bytes=5-99999999", 5, last),
+    ] {
         let part = host.send(host.request(Method::GET, &path).header("range", range)).await;
         assert_eq!((part.status.as_u16(), part.bytes.as_slice()), (206, &bytes[from..=to]), "{range}");
         assert_eq!(part.header("content-range"), format!("bytes {from}-{to}/{size}"));
@@ -265,7 +280,10 @@ async fn playlists_keep_order_and_doubles() {
     let host = scanned(music.path()).await;
     let lists = host.get("/api/playlists").await.expect(200);
     let list = &lists["data"][0];
-    assert_eq!((lists["data"].as_array().unwrap().len(), &list["item_count"], &list["editable"]), (1, &json!(6), &json!(false)));
+    assert_eq!(
+        (lists["data"].as_array().unwrap().len(), &list["item_count"], &list["editable"]),
+        (1, &json!(6), &json!(false))
+    );
     let uri = text(list, "uri");
     assert_eq!(host.get(&format!("/api/playlists/{uri}")).await.expect(200)["uri"], uri);
 
@@ -305,7 +323,10 @@ async fn batch_contains_and_stats_answer_per_item() {
     let contains = host.post("/api/library/contains", &json!({"uris": [known, "local:track:none"]})).await.expect(200);
     assert_eq!((&contains["data"][0]["contained"], &contains["data"][1]["contained"]), (&json!(true), &json!(false)));
     let stats = host.get("/api/library/stats").await.expect(200);
-    assert_eq!((&stats["totals"]["tracks"], &stats["totals"]["albums"], &stats["totals"]["playlists"]), (&json!(10), &json!(3), &json!(1)));
+    assert_eq!(
+        (&stats["totals"]["tracks"], &stats["totals"]["albums"], &stats["totals"]["playlists"]),
+        (&json!(10), &json!(3), &json!(1))
+    );
 }
 
 #[tokio::test]
@@ -327,7 +348,8 @@ async fn a_rename_keeps_the_recording_and_changes_its_address() {
     let from = file(music.path(), "Νύχτα");
     std::fs::rename(&from, from.with_file_name("renamed.ogg")).unwrap();
     let uri = text(&before, "uri").to_owned();
-    host.until("/api/library/tracks", |page| !page.to_string().contains(&uri) && titles(page, "title").len() == 10).await;
+    host.until("/api/library/tracks", |page| !page.to_string().contains(&uri) && titles(page, "title").len() == 10)
+        .await;
     let after = track(&host, "Νύχτα").await;
     assert_eq!(after["added_at"], before["added_at"], "the same thing, moved");
 }
@@ -342,7 +364,9 @@ async fn an_emptied_folder_takes_nothing_away() {
         if path.is_dir() { std::fs::remove_dir_all(path).unwrap() } else { std::fs::remove_file(path).unwrap() }
     }
     let after = host
-        .until("/api/sync/runs", |page| page["data"].as_array().unwrap().len() > runs && page["data"][0]["state"] != "running")
+        .until("/api/sync/runs", |page| {
+            page["data"].as_array().unwrap().len() > runs && page["data"][0]["state"] != "running"
+        })
         .await;
     assert_eq!(after["data"][0]["completeness"], "partial", "{after:#}");
     assert_eq!(host.get("/api/library/stats").await.expect(200)["totals"]["tracks"], 10);

@@ -1,14 +1,21 @@
 //! The host's tests, through HTTP as clients see it.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where its preparation fails")]
+
 mod lab;
 mod support;
 
+mod accounts;
+mod auth;
 mod cli;
 mod crash;
 mod docs;
 mod edge;
 mod endpoints;
+mod jobs;
 mod library;
 mod peers;
+mod plugin_cli;
 mod plugin_loading;
+mod providers;
 mod supervisor;

@@ -18,7 +18,8 @@ fn peer(name: &str) -> Option<PathBuf> {
 }
 
 async fn scanned(folder: &Path) -> TestApp {
-    let settings = format!("[providers.local]\nplugin = \"local\"\nsettings = {{ folders = [\"{}\"] }}\n", folder.display());
+    let settings =
+        format!("[providers.local]\nplugin = \"local\"\nsettings = {{ folders = [\"{}\"] }}\n", folder.display());
     let host = TestApp::with(&settings).await.admin().await;
     host.until("/api/sync/runs", |runs| runs["data"][0]["state"] == "applied").await;
     host

@@ -71,9 +71,9 @@ async fn files_that_are_no_plugins_are_refused() {
     let library = fs::read(plugin("minimal_provider")).unwrap();
     assert_eq!(refused(|path| fs::write(path, "no library").unwrap()).await, "not_a_plugin");
     assert_eq!(refused(|path| fs::write(path, "").unwrap()).await, "not_a_plugin");
-    assert_eq!(refused(|path| fs::write(path, &library[..library.len() / 2]).unwrap()).await, "not_a_plugin");
+    assert_eq!(refused(|path| fs::write(path, &library[..library.len() / 16]).unwrap()).await, "not_a_plugin");
     assert_eq!(refused(|path| fs::create_dir(path).unwrap()).await, "unreadable");
-    assert_eq!(refused(|path| drop(fs::copy(system_library(), path).unwrap())).await, "not_a_plugin");
+    assert_eq!(refused(|path| assert!(fs::copy(system_library(), path).unwrap() > 0)).await, "not_a_plugin");
 }
 
 /// A good library that is no plugin.
@@ -180,7 +180,8 @@ async fn a_constructor_that_fails_is_reported() {
         assert_eq!(lab.problem("bad"), "create_failed");
         assert!(!lab.report("bad").problem.unwrap().detail.contains('\u{1b}'));
         let bench = lab.stop().await;
-        let panics = format!("[providers.bad]\nplugin = \"hostile\"\nisolation = \"{isolation}\"\nsettings.start = \"panic\"");
+        let panics =
+            format!("[providers.bad]\nplugin = \"hostile\"\nisolation = \"{isolation}\"\nsettings.start = \"panic\"");
         let lab = bench.start(&panics).await;
         assert_eq!(lab.problem("bad"), "create_failed");
         lab.stop().await;
@@ -245,7 +246,11 @@ fn later_sdk(work: &Path) {
     edit(&work.join("Cargo.toml"), "version = \"0.1.0\"", "version = \"0.9.3\"");
     edit(&work.join("Cargo.toml"), "plugin-api\", version = \"0.1.0\"", "plugin-api\", version = \"0.9.3\"");
     let library = work.join("plugin-api/src/model/library.rs");
-    edit(&library, "pub struct LibraryPage {", "pub struct LibraryPage {\n    /// New.\n    #[serde(default)]\n    pub novelty: Vec<String>,");
+    edit(
+        &library,
+        "pub struct LibraryPage {",
+        "pub struct LibraryPage {\n    /// New.\n    #[serde(default)]\n    pub novelty: Vec<String>,",
+    );
     edit(
         &library,
         "pub enum Completeness {",
@@ -261,7 +266,11 @@ async fn plugins_of_another_sdk_load_and_those_of_another_protocol_do_not() {
     let later = foreign_plugin("later_sdk", later_sdk);
     let other = foreign_plugin("other_protocol", |work| {
         later_sdk(work);
-        edit(&work.join("plugin-api/src/manifest.rs"), "ProtocolRange { min: 0, max: 0 }", "ProtocolRange { min: 7, max: 8 }");
+        edit(
+            &work.join("plugin-api/src/manifest.rs"),
+            "ProtocolRange { min: 0, max: 0 }",
+            "ProtocolRange { min: 7, max: 8 }",
+        );
         edit(&work.join("future/src/lib.rs"), "export_plugin!(\"future\"", "export_plugin!(\"protocol\"");
     });
     let config = "[providers.here]\nplugin = \"future\"\nisolation = \"in-process\"\n\

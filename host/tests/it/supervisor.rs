@@ -186,7 +186,9 @@ async fn notices_reach_the_host() {
 #[tokio::test]
 async fn streams_come_in_chunks_in_both_modes() {
     for isolation in ["process", "in-process"] {
-        let lab = Lab::hostile("stream_idle_s = 1\nbreaker = { failures = 1000 }", &format!("isolation = \"{isolation}\"")).await;
+        let lab =
+            Lab::hostile("stream_idle_s = 1\nbreaker = { failures = 1000 }", &format!("isolation = \"{isolation}\""))
+                .await;
         let handle = lab.handle("bad");
         let open = |token: &str| handle.open_stream(StreamRequest { token: token.into(), offset: 0 });
         let mut stream = open("200000").await.unwrap();
@@ -219,6 +221,7 @@ async fn the_sandbox_holds() {
         fs::create_dir(folder).unwrap();
         fs::write(folder.join("file"), "inside").unwrap();
     }
+    fs::write(bench.path("data").join("secret.key"), "secret").unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let config = "[providers.bad]\nplugin = \"hostile\"\nsettings = { folders = [\"music\"] }\n";
     let lab = bench.start(config).await;

@@ -25,11 +25,17 @@ pub(crate) fn readers() -> usize {
 /// `unavailable` when no thread can be started, `panicked` when the work panics.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     let (sender, receiver) = oneshot::channel();
-    thread::Builder::new()
-        .name("local-files".into())
-        .spawn(move || drop(sender.send(work())))
-        .map_err(|e| ProviderError::unavailable(format!("no thread could be started: {e}")))?;
+    spawn(move || drop(sender.send(work())))?;
     receiver.await.map_err(|_| ProviderError::new(ErrorKind::Panicked, "reading the folders panicked"))
+}
+
+/// Runs work on a thread of its own.
+///
+/// # Errors
+/// `unavailable` when no thread can be started.
+pub(crate) fn spawn(work: impl FnOnce() + Send + 'static) -> Result<()> {
+    let started = thread::Builder::new().name("local-files".into()).spawn(work);
+    started.map(drop).map_err(|e| ProviderError::unavailable(format!("no thread could be started: {e}")))
 }
 
 /// Applies `work` to all items on several threads, keeping their order. A panic is an item without a result.

@@ -9,9 +9,21 @@
 //! Reading a hostile file may end the process (out of memory, stack overflow). The files of a page are noted before they
 //! are read, so that after such an end they are read one by one, and the one that does it again is left out.
 
-use zotify_plugin_api::{Completeness, Context, LibraryChanges, LibraryPage, Listing, Result};
+use std::{
+    sync::mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    time::Duration,
+};
 
-use crate::{blocking::blocking, folders::Folders, items::Uris, settings::Settings};
+use zotify_plugin_api::{
+    Completeness, Context, ErrorKind, LibraryChanges, LibraryPage, Listing, ProviderError, Result,
+};
+
+use crate::{
+    blocking::{blocking, spawn},
+    folders::Folders,
+    items::Uris,
+    settings::Settings,
+};
 
 pub(crate) mod position;
 mod read;
@@ -25,10 +37,42 @@ use run::Run;
 use state::{Reading, State};
 use walk::Look;
 
+/// How long a page waits for the folders to be walked. A page that comes before is empty; the walk goes on.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The run that is going on, if any.
-#[derive(Default)]
 pub(crate) struct Scanner {
-    run: futures::lock::Mutex<Option<Run>>,
+    stage: futures::lock::Mutex<Option<Stage>>,
+    patience: Duration,
+}
+
+impl Default for Scanner {
+    fn default() -> Self {
+        Self { stage: futures::lock::Mutex::default(), patience: PATIENCE }
+    }
+}
+
+enum Stage {
+    /// The folders are being walked.
+    Walking(Walking),
+    /// Files are read, page by page.
+    Reading(Box<Run>),
+}
+
+/// A run that begins.
+struct Walking {
+    position: Position,
+    listing: Listing,
+    run: Receiver<Run>,
+}
+
+impl Stage {
+    fn position(&self) -> Position {
+        match self {
+            Self::Walking(walking) => walking.position,
+            Self::Reading(run) => run.position,
+        }
+    }
 }
 
 impl Scanner {
@@ -44,36 +88,72 @@ impl Scanner {
     ) -> Result<LibraryPage> {
         let cursor = request.cursor.as_deref().map(Position::parse).transpose()?;
         let since = request.since.as_deref().map(SyncToken::parse).transpose()?;
-        let mut slot = self.run.lock().await;
+        let mut slot = self.stage.lock().await;
         // Taken out, so that a call that is given up leaves no half of a run behind.
-        let run = match slot.take().filter(|run| Some(run.position) == cursor) {
-            Some(run) => run,
-            None => start(cx, settings, since, cursor).await?,
+        let stage = match slot.take().filter(|stage| Some(stage.position()) == cursor) {
+            Some(stage) => stage,
+            None => Stage::Walking(begin(cx, settings, since, cursor).await?),
         };
-        let reading = run.about_to_read();
-        if !reading.files.is_empty() {
-            State::note_reading(cx, &reading).await?;
-        }
-        let (mut run, page) = blocking(move || {
-            let mut run = run;
-            let page = run.page();
-            (run, page)
-        })
-        .await?;
-        let mut page = page?;
-        run.state.changes().write(cx).await?;
-        if !reading.files.is_empty() {
-            State::note_reading(cx, &Reading::default()).await?;
-        }
+        let run = match stage {
+            Stage::Reading(run) => run,
+            Stage::Walking(walking) => {
+                let patience = self.patience;
+                match blocking(move || walking.wait(patience)).await?? {
+                    Stage::Reading(mut run) => {
+                        run.state.changes().write(cx).await?;
+                        run
+                    }
+                    Stage::Walking(walking) => {
+                        let next = Some(walking.position.format());
+                        let page = LibraryPage { listing: walking.listing, next, ..LibraryPage::default() };
+                        *slot = Some(Stage::Walking(walking));
+                        return Ok(page);
+                    }
+                }
+            }
+        };
+        let (mut run, mut page) = fill(cx, run).await?;
         if run.is_finished() {
             finish(&run, &mut page);
         } else {
             run.position.next += 1;
             page.next = Some(run.position.format());
-            *slot = Some(run);
+            *slot = Some(Stage::Reading(run));
         }
         Ok(page)
     }
+}
+
+impl Walking {
+    /// The run, once the walk is over, or else the walk.
+    fn wait(self, patience: Duration) -> Result<Stage> {
+        match self.run.recv_timeout(patience) {
+            Ok(run) => Ok(Stage::Reading(Box::new(run))),
+            Err(RecvTimeoutError::Timeout) => Ok(Stage::Walking(self)),
+            Err(RecvTimeoutError::Disconnected) => {
+                Err(ProviderError::new(ErrorKind::Panicked, "walking the folders panicked"))
+            }
+        }
+    }
+}
+
+/// Reads files on a thread, and writes what the page says of them before it is answered.
+async fn fill(cx: &Context, mut run: Box<Run>) -> Result<(Box<Run>, LibraryPage)> {
+    let reading = run.about_to_read();
+    if !reading.files.is_empty() {
+        State::note_reading(cx, &reading).await?;
+    }
+    let (mut run, page) = blocking(move || {
+        let page = run.page();
+        (run, page)
+    })
+    .await?;
+    let page = page?;
+    run.state.changes().write(cx).await?;
+    if !reading.files.is_empty() {
+        State::note_reading(cx, &Reading::default()).await?;
+    }
+    Ok((run, page))
 }
 
 /// The last page says whether everything was seen, and where the next run may start.
@@ -88,12 +168,16 @@ fn finish(run: &Run, page: &mut LibraryPage) {
 }
 
 /// Begins a run, or takes one up again that was begun before a restart.
-async fn start(cx: &Context, settings: &Settings, since: Option<SyncToken>, cursor: Option<Position>) -> Result<Run> {
+async fn begin(
+    cx: &Context,
+    settings: &Settings,
+    since: Option<SyncToken>,
+    cursor: Option<Position>,
+) -> Result<Walking> {
     let mut state = State::load(cx).await?;
     let interrupted = State::interrupted(cx).await?;
-    let is_first = state.epoch.is_none();
     let base = since.filter(|token| token.is_known(state.epoch)).map_or(0, |token| token.page);
-    if is_first {
+    if state.epoch.is_none() {
         state.begin(cx).await?;
     }
     let position = cursor.filter(|cursor| cursor.base == base).unwrap_or_else(|| {
@@ -105,12 +189,49 @@ async fn start(cx: &Context, settings: &Settings, since: Option<SyncToken>, curs
     let now_ms = cx.clock().now_ms().await?;
     let uris = Uris(cx.instance().to_owned());
     let settings = settings.clone();
-    let mut run = blocking(move || {
+    let (sender, run) = sync_channel(1);
+    let walk = move || {
         let folders = Folders::look(&settings);
         let walk = walk::walk(&folders, Look::Audio);
-        Run::new(run::Start { position, listing, is_first, now_ms, uris, settings, folders, walk, state, interrupted })
-    })
-    .await?;
-    run.state.changes().write(cx).await?;
-    Ok(run)
+        let start = run::Start { position, listing, now_ms, uris, settings, folders, walk, state, interrupted };
+        // Fails where nobody waits any more.
+        let _ = sender.send(Run::new(start));
+    };
+    spawn(walk)?;
+    Ok(Walking { position, listing, run })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashSet, fs};
+
+    use zotify_plugin_api::testing::context;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_long_walk_is_waited_for_over_several_pages() {
+        let dir = tempfile::tempdir().unwrap();
+        for n in 0..300 {
+            fs::create_dir(dir.path().join(n.to_string())).unwrap();
+            fs::write(dir.path().join(format!("{n}/x.mp3")), "no audio").unwrap();
+        }
+        let settings =
+            Settings { folders: vec![dir.path().to_owned()], watch: false, poll_interval_s: None, follow_links: false };
+        let (cx, _) = context("local");
+        let scanner = Scanner { patience: Duration::ZERO, ..Scanner::default() };
+        let mut request = LibraryChanges::default();
+        let mut named = HashSet::new();
+        loop {
+            let page = scanner.page(&cx, &settings, &request).await.unwrap();
+            assert_eq!(page.listing, Listing::Everything);
+            named.extend(page.skipped.into_iter().map(|skipped| skipped.name));
+            request.cursor = page.next;
+            if request.cursor.is_none() {
+                assert_eq!(page.completeness, Completeness::Complete);
+                break;
+            }
+        }
+        assert_eq!(named.len(), 300);
+    }
 }

@@ -53,7 +53,9 @@ fn welcome(text: &mut String, app: &AppState, address: SocketAddr, admin_passwor
 
 fn plugins(text: &mut String, reports: &[Report]) {
     if reports.is_empty() {
-        text.push_str("\nNo provider is configured: add one to zotify.toml (`zotify-host config init --music FOLDER`).\n");
+        text.push_str(
+            "\nNo provider is configured: add one to zotify.toml (`zotify-host config init --music FOLDER`).\n",
+        );
         return;
     }
     text.push_str("\nProviders:\n");
@@ -94,7 +96,7 @@ async fn follow(app: &AppState) {
     let style = ProgressStyle::with_template("{spinner} {msg} {wide_bar} {pos}/{len} {per_sec} {eta}");
     let mut seen = false;
     while !app.shutdown.is_cancelled() {
-        match db::jobs::unfinished(app.db.read(), PullLibrary::NAME).await {
+        match db::jobs::active(app.db.read(), PullLibrary::NAME).await {
             Ok(jobs) if jobs.is_empty() && seen => break,
             Ok(jobs) => {
                 seen = seen || !jobs.is_empty();

@@ -230,9 +230,7 @@ fn direction(descending: bool) -> &'static str {
 /// Wraps a selection of (id, uri, k) so that its first rows come as one. Documents are only read for those.
 pub(super) fn joined(slice: &Slice, selection: impl FnOnce(&mut Sql)) -> Sql {
     let direction = direction(slice.descending);
-    let mut sql = Sql::new(
-        "SELECT COALESCE(string_agg(d.doc, ',' ORDER BY d.rn) FILTER (WHERE d.rn <= ",
-    );
+    let mut sql = Sql::new("SELECT COALESCE(string_agg(d.doc, ',' ORDER BY d.rn) FILTER (WHERE d.rn <= ");
     sql.push_int(slice.limit).push("), ''), COUNT(*), MAX(CASE WHEN d.rn = ").push_int(slice.limit);
     sql.push(" THEN d.k END), MAX(CASE WHEN d.rn = ").push_int(slice.limit).push(" THEN d.uri END) FROM (");
     sql.push("SELECT p.k, p.uri, i.doc, row_number() OVER (ORDER BY p.k").push(direction).push(", p.uri");

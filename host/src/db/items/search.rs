@@ -72,13 +72,7 @@ fn append(mut first: Part, second: Part) -> Part {
     first
 }
 
-async fn titles(
-    db: &Db,
-    sources: &[Source],
-    wanted: &Wanted<'_>,
-    start: &str,
-    slice: &Slice,
-) -> sqlx::Result<Part> {
+async fn titles(db: &Db, sources: &[Source], wanted: &Wanted<'_>, start: &str, slice: &Slice) -> sqlx::Result<Part> {
     let sql = joined(slice, |sql| {
         let mut n = 0;
         for source in sources {

@@ -73,11 +73,13 @@ pub async fn hold(tx: &mut Tx, account: &str, run: &str) -> sqlx::Result<()> {
 
 /// The run was not complete: what it heard of removals does not count.
 pub async fn give_up_marks(tx: &mut Tx, account: &str, run: &str) -> sqlx::Result<()> {
-    sqlx::query("UPDATE items SET missing_run = NULL WHERE account_id = $1 AND missing_run = $2 AND missing_since IS NULL")
-        .bind(account.to_owned())
-        .bind(run.to_owned())
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query(
+        "UPDATE items SET missing_run = NULL WHERE account_id = $1 AND missing_run = $2 AND missing_since IS NULL",
+    )
+    .bind(account.to_owned())
+    .bind(run.to_owned())
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 

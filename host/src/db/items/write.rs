@@ -106,11 +106,7 @@ async fn link_playlists(tx: &mut Tx, account: &str, rows: &[Row]) -> sqlx::Resul
 }
 
 /// When items came into the library, of those that are there already.
-pub async fn added_at(
-    db: &mut AnyConnection,
-    account: &str,
-    uris: &[String],
-) -> sqlx::Result<HashMap<String, i64>> {
+pub async fn added_at(db: &mut AnyConnection, account: &str, uris: &[String]) -> sqlx::Result<HashMap<String, i64>> {
     let mut known = HashMap::new();
     for chunk in uris.chunks(URIS) {
         let mut sql = Sql::new("SELECT uri, added_at FROM items WHERE account_id = ");
@@ -168,12 +164,14 @@ pub async fn rename(tx: &mut Tx, account: &str, old: &str, new: &str) -> sqlx::R
             .await?;
     } else {
         // Artists and entries follow by their foreign keys.
-        sqlx::query("UPDATE items SET uri = $3, missing_run = NULL, missing_since = NULL WHERE account_id = $1 AND uri = $2")
-            .bind(account.to_owned())
-            .bind(old.to_owned())
-            .bind(new.to_owned())
-            .execute(&mut **tx)
-            .await?;
+        sqlx::query(
+            "UPDATE items SET uri = $3, missing_run = NULL, missing_since = NULL WHERE account_id = $1 AND uri = $2",
+        )
+        .bind(account.to_owned())
+        .bind(old.to_owned())
+        .bind(new.to_owned())
+        .execute(&mut **tx)
+        .await?;
     }
     follow(tx, account, old, new).await?;
     Ok(true)

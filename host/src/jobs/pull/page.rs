@@ -6,7 +6,10 @@ use zotify_plugin_api::{Completeness, Item, Kind, LibraryPage, Listing, Page, Sk
 
 use super::{Pull, Step};
 use crate::{
-    db::{Tx, items, now_ms, pull_runs::{self, Counts, Skip}},
+    db::{
+        Tx, items, now_ms,
+        pull_runs::{self, Counts, Skip},
+    },
     jobs::JobError,
     mirror::{Row, clean},
 };
@@ -158,7 +161,9 @@ fn reason(completeness: Completeness) -> Option<(String, String)> {
             clean::text(&mut detail, 1000);
             Some((code, detail))
         }
-        _ => Some(("unknown".into(), "the provider says of the run's completeness what this host does not know".into())),
+        _ => {
+            Some(("unknown".into(), "the provider says of the run's completeness what this host does not know".into()))
+        }
     }
 }
 

@@ -2,27 +2,30 @@
 
 use std::{
     collections::{HashSet, VecDeque},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
-use zotify_plugin_api::{Item, Kind, LibraryPage, Listing, Progress, Result, Skipped, Uri, wire};
+use zotify_plugin_api::{Item, LibraryPage, Listing, Progress, Result, Skipped, Uri, wire};
 
 use super::{
     position::Position,
     read::{self, Contents},
-    state::{Entry, Group, Reading, State},
-    vanished::{Vanished, is_gone},
+    state::{Entry, Reading, State},
+    vanished::Vanished,
     walk::{Found, Walk},
 };
 use crate::{
     blocking::parallel,
     folders::{Folders, Trouble},
-    ids::FileKey,
+    ids::{FileKey, GroupId},
     items::{self, Groups, Uris},
     settings::Settings,
     tags::Skip,
     text,
 };
+
+mod sweep;
 
 /// Limits of a page, so that it stays far under 1 MiB and comes soon.
 const MAX_FILES: usize = 400;
@@ -43,8 +46,6 @@ pub(crate) struct Start {
     pub position: Position,
     /// Whether it names everything.
     pub listing: Listing,
-    /// Whether there was never a run before.
-    pub is_first: bool,
     /// Milliseconds since 1970-01-01 UTC.
     pub now_ms: i64,
     /// Makes URIs.
@@ -79,7 +80,7 @@ pub(crate) struct Run {
     left_out: LibraryPage,
     /// Files of which one may end the process; they stand in front of the others.
     suspects: HashSet<FileKey>,
-    told_artists: HashSet<crate::ids::GroupId>,
+    told_artists: HashSet<GroupId>,
     total: usize,
     is_swept: bool,
 }
@@ -194,9 +195,23 @@ impl Run {
         let filled: HashSet<_> = files.iter().map(|found| found.key.folder).collect();
         let held: HashSet<_> = self.state.files.iter().filter(|(_, e)| !e.gone).map(|(file, _)| file.folder).collect();
         let emptied = self.start.folders.present.iter().find(|f| held.contains(&f.id) && !filled.contains(&f.id));
-        if let (None, Some(folder)) = (&self.trouble, emptied) {
-            self.trouble = Some(Trouble::empty(&folder.path));
+        let emptied = emptied.map(|folder| folder.path.clone()).or_else(|| self.unmounted(files));
+        if let (None, Some(path)) = (&self.trouble, emptied) {
+            self.trouble = Some(Trouble::empty(&path));
         }
+    }
+
+    /// A drive inside a folder that is not mounted any more: its directory is there, but holds nothing.
+    fn unmounted(&self, files: &[Found]) -> Option<PathBuf> {
+        let below =
+            |file: &FileKey, mount: &FileKey| file.folder == mount.folder && file.rel().starts_with(mount.rel());
+        let lost = self.state.mounts.iter().find(|mount| {
+            !self.start.walk.mounts.contains(mount)
+                && !files.iter().any(|found| below(&found.key, mount))
+                && self.state.files.iter().any(|(file, entry)| !entry.gone && below(file, mount))
+        })?;
+        let path = lost.path(&self.start.folders.get(lost.folder)?.path);
+        path.is_dir().then_some(path)
     }
 
     /// Whether the last page was filled.
@@ -250,13 +265,7 @@ impl Run {
                 if chunk.is_empty() {
                     break;
                 }
-                let folders = &self.start.folders;
-                let read = parallel(&chunk, |found| match folders.get(found.key.folder) {
-                    Some(folder) => read::read(found, &folder.path),
-                    None => Err(Skip::Vanished),
-                });
-                let read = read.into_iter().map(|result| result.unwrap_or(Err(Skip::Damaged)));
-                self.waiting.extend(chunk.into_iter().zip(read));
+                self.read_chunk(chunk, draft.began);
             }
             if let Some((found, result)) = self.waiting.pop_front() {
                 draft.files += 1;
@@ -269,16 +278,35 @@ impl Run {
         Ok(())
     }
 
+    /// Reads files in parallel. Those for which there is no time are left for the next page.
+    fn read_chunk(&mut self, chunk: Vec<Found>, began: Instant) {
+        let folders = &self.start.folders;
+        let read = parallel(&chunk, |found| match folders.get(found.key.folder) {
+            _ if began.elapsed() >= MAX_TIME => None,
+            Some(folder) => Some(read::read(found, &folder.path)),
+            None => Some(Err(Skip::Vanished)),
+        });
+        let mut unread = Vec::new();
+        for (found, result) in chunk.into_iter().zip(read) {
+            // A panic is a file that cannot be read.
+            match result.unwrap_or(Some(Err(Skip::Damaged))) {
+                Some(result) => self.waiting.push_back((found, result)),
+                None => unread.push(found),
+            }
+        }
+        unread.into_iter().rev().for_each(|found| self.work.push_front(found));
+    }
+
     /// Puts a file's track, album and artists on the page.
     fn tell(&mut self, draft: &mut Draft, found: &Found, contents: Contents) -> Result<()> {
         let file = &found.key;
         let tags = contents.tags;
         let known = self.state.files.get(file).filter(|entry| !entry.gone);
         let first_page = known.map_or(self.position.next, |entry| entry.first_page);
-        let mut added_ms = known.map(|entry| entry.added_ms).unwrap_or_else(|| match self.start.is_first {
+        let mut added_ms = known.map(|entry| entry.added_ms).unwrap_or_else(|| match self.start.listing {
+            Listing::Changes => self.start.now_ms,
             // Of files that were there before the library was, the age is all there is.
-            true => contents.modified_ms.min(self.start.now_ms),
-            false => self.start.now_ms,
+            _ => contents.modified_ms.min(self.start.now_ms),
         });
         if self.is_new(first_page)
             && let Some((old, lost)) = self.vanished.take_moved(file, contents.stat, contents.audio_hash)
@@ -363,109 +391,6 @@ impl Run {
             }
         }
         Ok(())
-    }
-
-    /// When all files are read: finds out what is gone, and which albums have fewer tracks than the host knows.
-    fn sweep(&mut self) -> Result<()> {
-        self.is_swept = true;
-        self.look_at_folders_again();
-        if self.trouble.is_some() {
-            return Ok(());
-        }
-        for file in self.vanished.drain() {
-            let folder = self.start.folders.get(file.folder);
-            if folder.is_none_or(|folder| is_gone(&file.path(&folder.path))) {
-                if self.state.files.get(&file).is_some_and(|entry| entry.is_track) {
-                    self.remove(Kind::Track, &file.id())?;
-                }
-                self.bury(&file);
-            }
-        }
-        self.sweep_groups()?;
-        self.forget_told();
-        Ok(())
-    }
-
-    /// A folder that was replaced or went away while it was read cannot show what is gone.
-    fn look_at_folders_again(&mut self) {
-        if self.trouble.is_some() {
-            return;
-        }
-        let now = Folders::look(&self.start.settings);
-        self.trouble = now.troubles.first().cloned();
-        for folder in &self.start.folders.present {
-            if now.get(folder.id).is_none_or(|again| again.identity != folder.identity) {
-                self.trouble.get_or_insert_with(|| Trouble::missing(&folder.path));
-            }
-        }
-    }
-
-    /// Keeps an entry of a file that is gone, until the host surely knows.
-    fn bury(&mut self, file: &FileKey) {
-        if let Some(entry) = self.state.files.get(file).cloned() {
-            self.state.set(file, Entry { gone: true, page: self.position.next, ..entry }, self.position.next);
-        }
-    }
-
-    fn remove(&mut self, kind: Kind, id: &str) -> Result<()> {
-        // A run that names everything tells what is gone by not naming it.
-        if self.start.listing == Listing::Changes {
-            self.removed.push_back(self.start.uris.uri(kind, id)?);
-        }
-        Ok(())
-    }
-
-    fn sweep_groups(&mut self) -> Result<()> {
-        let mut groups: Vec<(Group, u64)> = self.state.shrunk.iter().map(|(group, page)| (*group, *page)).collect();
-        groups.sort_unstable();
-        let mut smaller = HashSet::new();
-        for (group, page) in groups {
-            let is_told = page <= self.position.base;
-            match group {
-                _ if self.state.is_used(group) => {
-                    self.state.settle(group);
-                    smaller.extend(if let Group::Album(id) = group { Some(id) } else { None });
-                }
-                _ if is_told => self.state.settle(group),
-                Group::Album(id) => self.remove(Kind::Album, &id.id())?,
-                Group::Artist(id) => self.remove(Kind::Artist, &id.id())?,
-            }
-        }
-        self.read_again(smaller);
-        Ok(())
-    }
-
-    /// One track of each album that lost some is read again, to tell of the album.
-    fn read_again(&mut self, mut albums: HashSet<crate::ids::GroupId>) {
-        if albums.is_empty() {
-            return;
-        }
-        let mut files: Vec<(&FileKey, &Entry)> = self
-            .state
-            .files
-            .iter()
-            .filter(|(_, entry)| entry.is_track && !entry.gone && entry.skip.is_none())
-            .collect();
-        files.sort_unstable_by(|a, b| a.0.cmp(b.0));
-        for (file, entry) in files {
-            if entry.album.is_some_and(|album| albums.remove(&album)) {
-                self.work.push_back(Found { key: file.clone(), stat: entry.stat });
-            }
-        }
-    }
-
-    /// Forgets the files of which the last complete run told that they are gone.
-    fn forget_told(&mut self) {
-        let base = self.position.base;
-        let everything = self.start.listing == Listing::Everything;
-        let told: Vec<FileKey> = self
-            .state
-            .files
-            .iter()
-            .filter(|(_, entry)| entry.gone && (everything || entry.page <= base))
-            .map(|(file, _)| file.clone())
-            .collect();
-        told.iter().for_each(|file| self.state.forget(file));
     }
 }
 

@@ -11,6 +11,7 @@ const FILE: &str = "f/";
 const ORPHAN: &str = "g/";
 const META: &str = "meta";
 const READING: &str = "reading";
+const MOUNTS: &str = "mounts";
 /// Entries written at once, to stay under the limit of a request.
 const BATCH: usize = 1000;
 
@@ -134,10 +135,13 @@ pub(crate) struct State {
     pub files: HashMap<FileKey, Entry>,
     /// Albums and artists that lost tracks, with the page that told so: they may have none left.
     pub shrunk: HashMap<Group, u64>,
+    /// Directories that were on other devices than their folders, in order.
+    pub mounts: Vec<FileKey>,
     albums: HashMap<GroupId, AlbumFigures>,
     artists: HashMap<GroupId, u32>,
     dirty_files: Vec<FileKey>,
     dirty_groups: Vec<Group>,
+    dirty_mounts: bool,
 }
 
 impl State {
@@ -159,6 +163,8 @@ impl State {
         for (key, page) in kv.scan_all::<u64>(ORPHAN).await? {
             state.shrunk.extend(Group::from_key(&key).map(|group| (group, page)));
         }
+        let mounts = kv.get::<Vec<String>>(MOUNTS).await?.unwrap_or_default();
+        state.mounts = mounts.iter().filter_map(|locator| FileKey::from_locator(locator)).collect();
         Ok(state)
     }
 
@@ -227,6 +233,12 @@ impl State {
         self.dirty_groups.push(group);
     }
 
+    /// Sets which directories are on other devices.
+    pub(crate) fn set_mounts(&mut self, mounts: Vec<FileKey>) {
+        self.dirty_mounts |= self.mounts != mounts;
+        self.mounts = mounts;
+    }
+
     /// How many tracks and discs an album has.
     pub(crate) fn album(&self, id: GroupId) -> AlbumFigures {
         self.albums.get(&id).copied().unwrap_or_default()
@@ -274,7 +286,9 @@ impl State {
         let files = files.collect();
         let groups = std::mem::take(&mut self.dirty_groups);
         let groups = groups.into_iter().map(|group| (group.key(), self.shrunk.get(&group).copied())).collect();
-        Changes { files, groups }
+        let is_dirty = std::mem::take(&mut self.dirty_mounts);
+        let mounts = is_dirty.then(|| self.mounts.iter().map(FileKey::locator).collect());
+        Changes { files, groups, mounts }
     }
 }
 
@@ -286,6 +300,7 @@ fn groups(entry: &Entry) -> impl Iterator<Item = Group> + '_ {
 pub(crate) struct Changes {
     files: Vec<(String, Option<Entry>)>,
     groups: Vec<(String, Option<u64>)>,
+    mounts: Option<Vec<String>>,
 }
 
 impl Changes {
@@ -294,6 +309,9 @@ impl Changes {
     /// # Errors
     /// When the host's storage fails.
     pub(crate) async fn write(self, cx: &Context) -> Result<()> {
+        if let Some(mounts) = self.mounts {
+            cx.kv().put(MOUNTS, &mounts).await?;
+        }
         // First the groups: those that lost no track after all are settled in the end, those forgotten would stay.
         for batch in self.groups.chunks(BATCH) {
             cx.kv().put_many(batch.iter().cloned()).await?;

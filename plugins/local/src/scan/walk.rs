@@ -38,6 +38,8 @@ pub(crate) struct Walk {
     pub images: HashMap<FileKey, FolderImage>,
     /// Playlists, by folder and path.
     pub playlists: Vec<FileKey>,
+    /// Directories on another device than their folder, in order; not those inside each other.
+    pub mounts: Vec<FileKey>,
     /// Why not everything could be seen.
     pub troubles: Vec<Trouble>,
 }
@@ -70,6 +72,8 @@ pub(crate) fn walk(folders: &Folders, look: Look) -> Walk {
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     found.files.sort_unstable_by(|a, b| a.key.cmp(&b.key));
     found.playlists.sort_unstable();
+    found.mounts.sort_unstable();
+    found.mounts.dedup_by(|inner, outer| inner.folder == outer.folder && inner.rel().starts_with(outer.rel()));
     found
 }
 
@@ -99,6 +103,9 @@ fn walk_folder(folders: &Folders, folder: &Folder, look: Look, found: &Mutex<Wal
 
 fn visit(entry: &DirEntry, folder: &Folder, root: &Path, look: Look, found: &Mutex<Walk>) {
     let path = entry.path();
+    if look == Look::Audio && entry.depth() > 0 && entry.file_type().is_some_and(|t| t.is_dir()) {
+        note_mount(entry, folder, root, found);
+    }
     if !entry.file_type().is_some_and(|t| t.is_file()) {
         return;
     }
@@ -120,6 +127,13 @@ fn visit(entry: &DirEntry, folder: &Folder, root: &Path, look: Look, found: &Mut
             }
         }
         _ => {}
+    }
+}
+
+fn note_mount(directory: &DirEntry, folder: &Folder, root: &Path, found: &Mutex<Walk>) {
+    let is_mount = directory.metadata().is_ok_and(|metadata| metadata.dev() != folder.identity.0);
+    if let (true, Ok(rel)) = (is_mount, directory.path().strip_prefix(root)) {
+        lock(found).mounts.push(FileKey::new(folder.id, rel));
     }
 }
 

@@ -86,6 +86,26 @@ async fn an_unreadable_folder_removes_nothing() {
 }
 
 #[tokio::test]
+async fn a_drive_inside_a_folder_that_is_not_mounted_removes_nothing() {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
+
+    let mut library = filled().await;
+    let locator = BASE64.decode(library.track("b/2.wav").locator.as_ref().unwrap()).unwrap();
+    // Tests cannot mount: the entry says that `b` was another device, where it is none now.
+    let mount = BASE64.encode(locator.strip_suffix(b"/2.wav").unwrap());
+    library.host.context("local").kv().put("mounts", &[mount]).await.unwrap();
+    fs::remove_file(library.path("b/2.wav")).unwrap();
+    let run = library.scan().await;
+    assert_eq!(run.partial_code(), Some("folder_empty"));
+    assert!(run.is_silent(), "{run:?}");
+    // Without the directory it is meant.
+    fs::remove_dir(library.path("b")).unwrap();
+    let run = library.scan().await;
+    assert!(run.is_complete());
+    assert_eq!(library.titles(), ["a/1.wav"]);
+}
+
+#[tokio::test]
 async fn a_folder_taken_out_of_the_settings_is_removed() {
     let mut library = filled().await;
     let root = library.path("a");

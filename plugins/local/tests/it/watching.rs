@@ -36,6 +36,15 @@ async fn changes_are_told() {
     fs::remove_file(library.path("0.wav")).unwrap();
     wait_for_event(&library, before);
     assert_eq!(library.local.check(call(())).await.unwrap().warnings, Vec::<String>::new());
+
+    // Nothing goes on when the instance is gone.
+    let host = library.host.clone();
+    drop(library);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while host.contexts() > 0 {
+        assert!(Instant::now() < deadline, "a thread still holds the host");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[tokio::test]
