@@ -145,7 +145,9 @@ impl Command {
             // Not loaded yet: bundling needs no configuration, and works beside one with faults.
             Self::Plugin(command) => answer(&plugin::run(command, load).await?),
             Self::User(command) => {
-                answer(&user::run(command, &load()?).await.map_err(|error| Failure::new(error.to_string()))?)
+                let config = load()?;
+                config.create_folders()?;
+                answer(&user::run(command, &config).await.map_err(|error| Failure::new(error.to_string()))?)
             }
             Self::Migrate => migrate::run(load()?).await,
             Self::Doctor => doctor::run(load()).await,

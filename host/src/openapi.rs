@@ -13,6 +13,7 @@ use utoipa::{
 
 use crate::{error::Problem, router};
 
+/// What stands in the document before any handler.
 #[derive(OpenApi)]
 #[openapi(
     info(

@@ -18,18 +18,18 @@ use zotify_plugin_api::{Item, PageRequest, Result, Search, method::SearchCatalog
 use crate::support::{PATIENCE, plugin};
 
 /// A plugin folder, a data folder and the registry over them.
-pub(crate) struct Lab {
-    pub(crate) dir: TempDir,
-    pub(crate) registry: Registry,
-    pub(crate) db: Db,
+pub struct Lab {
+    pub dir: TempDir,
+    pub registry: Registry,
+    pub db: Db,
     shutdown: CancellationToken,
 }
 
 /// Folders that a [`Lab`] will use.
-pub(crate) struct Bench(pub(crate) TempDir);
+pub struct Bench(pub TempDir);
 
 impl Bench {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         for folder in ["plugins", "bundled", "data"] {
             std::fs::create_dir(dir.path().join(folder)).unwrap();
@@ -37,21 +37,21 @@ impl Bench {
         Self(dir)
     }
 
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
     /// Puts a built plugin into the plugin folder.
-    pub(crate) fn with(self, name: &str) -> Self {
+    pub fn with(self, name: &str) -> Self {
         self.with_file(&plugin(name), &format!("{name}.so"))
     }
 
-    pub(crate) fn with_file(self, from: &Path, name: &str) -> Self {
+    pub fn with_file(self, from: &Path, name: &str) -> Self {
         std::fs::copy(from, self.path("plugins").join(name)).unwrap();
         self
     }
 
-    pub(crate) fn config(&self, toml: &str) -> Config {
+    pub fn config(&self, toml: &str) -> Config {
         let text = format!(
             "[server]\ndata_dir = \"data\"\n[database]\nurl = \"sqlite://data/test.db\"\n\
              [plugins]\ndirectories = [\"plugins\"]\nbundled = \"bundled\"\n{toml}"
@@ -62,7 +62,7 @@ impl Bench {
     }
 
     /// Starts the registry and waits until everything was tried. `toml` goes on in the section `[plugins]`.
-    pub(crate) async fn start(self, toml: &str) -> Lab {
+    pub async fn start(self, toml: &str) -> Lab {
         let config = Arc::new(self.config(toml));
         let db = Db::connect(&config.database.url).await.unwrap();
         db.migrate().await.unwrap();
@@ -76,23 +76,23 @@ impl Bench {
 
 impl Lab {
     /// The hostile plugin as the instance `bad`, with lines for its section and for `[plugins]`.
-    pub(crate) async fn hostile(plugins: &str, instance: &str) -> Self {
+    pub async fn hostile(plugins: &str, instance: &str) -> Self {
         Bench::new()
             .with("hostile_plugin")
             .start(&format!("{plugins}\n[providers.bad]\nplugin = \"hostile\"\n{instance}\n"))
             .await
     }
 
-    pub(crate) fn report(&self, id: &str) -> Report {
+    pub fn report(&self, id: &str) -> Report {
         self.handle(id).report()
     }
 
-    pub(crate) fn handle(&self, id: &str) -> Arc<InstanceHandle> {
+    pub fn handle(&self, id: &str) -> Arc<InstanceHandle> {
         self.registry.get(id).unwrap()
     }
 
     /// The code of the problem of an instance that must have one.
-    pub(crate) fn problem(&self, id: &str) -> &'static str {
+    pub fn problem(&self, id: &str) -> &'static str {
         let report = self.report(id);
         let problem = report.problem.unwrap_or_else(|| panic!("{id} has no problem, but is {:?}", report.state));
         assert!(problem.detail.len() > 10 && problem.remedy.len() > 20, "{problem:?}");
@@ -100,7 +100,7 @@ impl Lab {
     }
 
     /// Searches an instance; the title of the first track.
-    pub(crate) async fn search(&self, id: &str, query: &str) -> Result<String> {
+    pub async fn search(&self, id: &str, query: &str) -> Result<String> {
         let request = Search { query: query.into(), kinds: Vec::new(), page: PageRequest::default() };
         let page = self.registry.call::<SearchCatalog>(id, None, Lane::Interactive, request).await?;
         match page.items.rows.into_iter().next() {
@@ -110,12 +110,12 @@ impl Lab {
     }
 
     /// A command for the hostile plugin.
-    pub(crate) async fn command(&self, command: &str) -> Result<String> {
+    pub async fn command(&self, command: &str) -> Result<String> {
         self.search("bad", command).await
     }
 
     /// Waits until an instance is in a state.
-    pub(crate) async fn until(&self, id: &str, wanted: State) {
+    pub async fn until(&self, id: &str, wanted: State) {
         let reached = async {
             while self.handle(id).state() != wanted {
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -127,7 +127,7 @@ impl Lab {
     }
 
     /// Stops all, and hands the folders back.
-    pub(crate) async fn stop(self) -> Bench {
+    pub async fn stop(self) -> Bench {
         self.shutdown.cancel();
         tokio::time::timeout(PATIENCE, self.registry.stop()).await.unwrap();
         self.db.close().await;

@@ -109,7 +109,9 @@ async fn in_process_serves_the_same_library() {
     let trusting = TestApp::with(&configuration(music.path(), "in-process")).await.admin().await;
     trusting.until("/api/sync/runs", |runs| runs["data"][0]["state"] == "applied").await;
     let without_times = |mut tracks: Vec<Value>| {
-        tracks.iter_mut().for_each(|t| drop(t.as_object_mut().unwrap().remove("added_at")));
+        for track in &mut tracks {
+            track.as_object_mut().unwrap().remove("added_at");
+        }
         tracks
     };
     assert_eq!(without_times(all(&isolated, "tracks").await), without_times(all(&trusting, "tracks").await));

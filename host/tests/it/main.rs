@@ -1,5 +1,6 @@
 //! The host's tests, through HTTP as clients see it.
 
+#![expect(unreachable_pub, reason = "one binary: its modules share their helpers")]
 #![expect(clippy::unwrap_used, reason = "a test ends where its preparation fails")]
 
 mod lab;

@@ -4,6 +4,7 @@ use zotify_plugin_api::{Audio, Gain, ReplayGain};
 
 mod fields;
 mod filename;
+mod id3;
 mod read;
 mod reader;
 

@@ -18,7 +18,7 @@ use lofty::{
 use xxhash_rust::xxh3::xxh3_64;
 use zotify_plugin_api::Audio;
 
-use super::{PictureInfo, Skip, Tags, fields::Fields, filename, reader::Reader};
+use super::{PictureInfo, Skip, Tags, fields::Fields, filename, id3, reader::Reader};
 use crate::{
     artwork::{self, MAX_PICTURE},
     folders::extension,
@@ -111,6 +111,9 @@ fn by_extension(path: &Path) -> Option<FileType> {
 fn parse(file: &File, size: u64, format: FileType) -> Result<TaggedFile, Skip> {
     let relaxed = options().parsing_mode(ParsingMode::Relaxed);
     let bare = options().parsing_mode(ParsingMode::Relaxed).read_cover_art(false).read_properties(false);
+    if id3::is_bomb(&mut Reader::new(file, size, BUDGET)).unwrap_or(false) {
+        return Err(Skip::TooLarge);
+    }
     let whole = match parse_with(file, size, format, options()) {
         Err(Skip::Damaged) => parse_with(file, size, format, relaxed),
         done => done,
