@@ -1,6 +1,6 @@
 //! `/api/playlists`: the playlists of all accounts.
 
-mod export;
+pub mod export;
 
 use axum::extract::State;
 use serde::Deserialize;
