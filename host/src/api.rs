@@ -15,6 +15,7 @@ pub mod playlists;
 pub mod raw;
 pub mod search;
 pub mod sync;
+pub mod providers;
 pub mod user;
 
 /// A time in Unix milliseconds as clients see it: RFC 3339 UTC, to the millisecond.

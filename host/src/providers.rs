@@ -36,6 +36,7 @@ pub use egress::Egress;
 pub use grants::Permission;
 pub use health::State;
 pub use instance::{InstanceHandle, Lane, Part, PluginStream};
+pub use launch::own_program;
 pub use refusal::Refusal;
 pub use report::{BreakerReport, Capability, Report, Source};
 

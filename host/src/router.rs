@@ -24,6 +24,9 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(api::auth::logout))
         .routes(routes!(api::auth::status))
         .routes(routes!(api::user::get_profile, api::user::update_profile))
+        // Providers
+        .routes(routes!(api::providers::list_providers))
+        .routes(routes!(api::providers::get_provider))
         // Catalogue
         .routes(routes!(api::search::search))
         .routes(routes!(api::items::get_item))

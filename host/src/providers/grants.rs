@@ -241,7 +241,6 @@ mod tests {
         FilePermission { folder, access: FileAccess::Read, reason: "to read".into() }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "each is one knob of the test")]
     fn ask(
         permissions: &Permissions,
         settings: &Value,

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use nix::sys::signal::Signal;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::UnixStream,
@@ -25,7 +26,7 @@ use crate::worker::frame::{self, Failed, Frame, Hello, Kind, Ready};
 const MAX_LINE: u64 = 4096;
 
 /// The program that plugin processes run: this one, even if its file was replaced meanwhile.
-pub(super) fn own_program() -> PathBuf {
+pub fn own_program() -> PathBuf {
     if cfg!(target_os = "linux") {
         return "/proc/self/exe".into();
     }
@@ -47,7 +48,7 @@ pub(super) enum LaunchError {
     /// It took too long.
     Timeout,
     /// It ended before it was ready.
-    Ended(String),
+    Ended(ExitStatus),
     /// It said why.
     Failed(Failed),
 }
@@ -64,7 +65,12 @@ impl LaunchError {
         match self {
             Self::Io(e) => Refusal::new(Code::HostFailed, format!("the plugin's process cannot be started: {e}")),
             Self::Timeout => Refusal::new(timeout, "the plugin's process was not ready in time"),
-            Self::Ended(how) => {
+            // The loader maps more than the file has.
+            Self::Ended(status) if status.signal() == Some(Signal::SIGBUS as i32) => {
+                Refusal::new(Code::NotAPlugin, "the file is cut off")
+            }
+            Self::Ended(status) => {
+                let how = describe(status);
                 Refusal::new(Code::ConstructorFailed, format!("the plugin's process ended while it loaded ({how})"))
             }
             Self::Failed(Failed::Build { build }) => {
@@ -112,7 +118,7 @@ pub(super) async fn launch(
         tokio::time::timeout(timeout, greet(&mut socket, hello, log)).await.map_err(|_| LaunchError::Timeout)?;
     let Some(frame) = answer? else {
         let status = tokio::time::timeout(timeout, child.wait()).await.map_err(|_| LaunchError::Timeout)??;
-        return Err(LaunchError::Ended(describe(status)));
+        return Err(LaunchError::Ended(status));
     };
     let unreadable = |e| LaunchError::Io(io::Error::other(e));
     match frame.kind {

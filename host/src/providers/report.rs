@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, sync::PoisonError, time::Instant};
 
-use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 use utoipa::ToSchema;
 use zotify_plugin_api::{CapabilityState, LibraryKind, SignIn, Stage, capability};
@@ -13,7 +12,7 @@ use super::{
     instance::{InstanceHandle, Part},
     refusal::Refusal,
 };
-use crate::{config::Isolation, worker::sandbox::Sandbox};
+use crate::{api::rfc3339, config::Isolation, worker::sandbox::Sandbox};
 
 /// An instance and how it is.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -101,6 +100,18 @@ pub struct BreakerReport {
     pub failures: usize,
     /// Until when calls are refused, RFC 3339 UTC.
     pub open_until: Option<String>,
+}
+
+impl Report {
+    /// What users without the admin's role may see: nothing about files and folders of the server.
+    #[must_use]
+    pub fn for_users(mut self) -> Self {
+        (self.source, self.permissions, self.warnings) = (None, Vec::new(), Vec::new());
+        if let Some(problem) = &mut self.problem {
+            problem.detail = "the server's admin can see what is wrong".into();
+        }
+        self
+    }
 }
 
 impl InstanceHandle {
@@ -224,8 +235,4 @@ fn sign_in(sign_in: SignIn) -> &'static str {
         SignIn::SetupFlow => "setup_flow",
         SignIn::Unknown => "unknown",
     }
-}
-
-fn rfc3339(ms: i64) -> String {
-    DateTime::from_timestamp_millis(ms).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true)
 }

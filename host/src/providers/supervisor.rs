@@ -187,7 +187,7 @@ impl Supervisor {
     async fn run_once(&self) -> Ended {
         let (launched, roots) = match self.launch().await {
             Ok(launched) => launched,
-            Err(LaunchError::Ended(how)) => return Ended::Crashed(how),
+            Err(LaunchError::Ended(status)) => return Ended::Crashed(launch::describe(status)),
             Err(LaunchError::Timeout) => return Ended::Crashed("it was not ready in time".into()),
             Err(error) => return Ended::Refused(error.refusal(Code::StartTimeout)),
         };

@@ -16,5 +16,7 @@ mod endpoints;
 mod jobs;
 mod library;
 mod peers;
+mod plugin_cli;
 mod plugin_loading;
+mod providers;
 mod supervisor;

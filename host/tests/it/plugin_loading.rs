@@ -71,9 +71,9 @@ async fn files_that_are_no_plugins_are_refused() {
     let library = fs::read(plugin("minimal_provider")).unwrap();
     assert_eq!(refused(|path| fs::write(path, "no library").unwrap()).await, "not_a_plugin");
     assert_eq!(refused(|path| fs::write(path, "").unwrap()).await, "not_a_plugin");
-    assert_eq!(refused(|path| fs::write(path, &library[..library.len() / 2]).unwrap()).await, "not_a_plugin");
+    assert_eq!(refused(|path| fs::write(path, &library[..library.len() / 16]).unwrap()).await, "not_a_plugin");
     assert_eq!(refused(|path| fs::create_dir(path).unwrap()).await, "unreadable");
-    assert_eq!(refused(|path| drop(fs::copy(system_library(), path).unwrap())).await, "not_a_plugin");
+    assert_eq!(refused(|path| assert!(fs::copy(system_library(), path).unwrap() > 0)).await, "not_a_plugin");
 }
 
 /// A good library that is no plugin.

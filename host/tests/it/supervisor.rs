@@ -221,6 +221,7 @@ async fn the_sandbox_holds() {
         fs::create_dir(folder).unwrap();
         fs::write(folder.join("file"), "inside").unwrap();
     }
+    fs::write(bench.path("data").join("secret.key"), "secret").unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let config = "[providers.bad]\nplugin = \"hostile\"\nsettings = { folders = [\"music\"] }\n";
     let lab = bench.start(config).await;

@@ -87,7 +87,8 @@ impl TestApp {
     pub async fn at(dir: TempDir, server: &str, toml: &str) -> Self {
         let file = dir.path().join("zotify.toml");
         std::fs::write(&file, configuration(server, toml)).unwrap();
-        let config = Config::load(Some(&file)).unwrap_or_else(|e| panic!("{e}"));
+        let mut config = Config::load(Some(&file)).unwrap_or_else(|e| panic!("{e}"));
+        config.plugins.program = Some(env!("CARGO_BIN_EXE_zotify-host").into());
         let started = App::start(config).await.unwrap_or_else(|e| panic!("{e}"));
         let app = started.app;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
