@@ -1,11 +1,20 @@
 //! The handlers, one file per resource, with their request and response types.
 
+pub mod artwork;
 pub mod auth;
+pub mod children;
 pub mod extract;
+pub mod items;
 pub mod jobs;
+pub mod library;
+pub mod media;
 pub mod meta;
 pub mod model;
 pub mod page;
+pub mod playlists;
+pub mod raw;
+pub mod search;
+pub mod sync;
 pub mod providers;
 pub mod user;
 

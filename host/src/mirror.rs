@@ -3,6 +3,7 @@
 
 pub mod clean;
 pub mod fold;
+pub mod lookup;
 mod row;
 pub mod scope;
 

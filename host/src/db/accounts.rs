@@ -101,13 +101,13 @@ pub async fn of_instance(db: impl AnyExecutor<'_>, instance: &str) -> sqlx::Resu
     sqlx::query_as(select!("WHERE instance = $1 ORDER BY id")).bind(instance.to_owned()).fetch_all(db).await
 }
 
-/// Records how a pull ended. Without a sync token the old one stays.
+/// Records how a pull ended. Without a sync token the next one reads everything.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn pulled(tx: &mut Tx, id: &str, sync_token: Option<&str>, completeness: &str) -> sqlx::Result<()> {
     sqlx::query(
-        "UPDATE accounts SET sync_token = COALESCE($2, sync_token), completeness = $3, last_pull_at = $4,
+        "UPDATE accounts SET sync_token = $2, completeness = $3, last_pull_at = $4,
            last_complete_at = CASE WHEN $3 = 'complete' THEN $4 ELSE last_complete_at END, updated_at = $4
          WHERE id = $1",
     )

@@ -204,6 +204,12 @@ pub async fn end(tx: &mut Tx, id: &str, ending: Ending) -> sqlx::Result<()> {
     Ok(())
 }
 
+/// Takes a run out of waiting for confirmation; false where it does not wait.
+pub async fn release(tx: &mut Tx, id: &str) -> sqlx::Result<bool> {
+    let held = sqlx::query("UPDATE pull_runs SET state = 'applied' WHERE id = $1 AND state = 'held'");
+    Ok(held.bind(id.to_owned()).execute(&mut **tx).await?.rows_affected() == 1)
+}
+
 /// Something that a run could not read or keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skip {

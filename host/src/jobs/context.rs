@@ -36,6 +36,12 @@ pub struct JobContext {
 }
 
 impl JobContext {
+    /// One that no runner made, for tests of jobs.
+    #[cfg(test)]
+    pub(crate) fn for_tests(app: AppState, id: JobId, owner: &str, cancelled: CancellationToken) -> Self {
+        Self { app, id, user_id: None, owner: owner.into(), checkpoint: None, cancelled, reported: Mutex::new(None) }
+    }
+
     /// What an earlier run of this job saved last. None on the first run, and where this version can't read it.
     pub fn checkpoint<T: DeserializeOwned>(&self) -> Option<T> {
         serde_json::from_str(self.checkpoint.as_deref()?).ok()

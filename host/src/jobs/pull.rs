@@ -4,12 +4,14 @@
 mod entries;
 mod finish;
 mod page;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
-use zotify_plugin_api::{ErrorKind, LibraryChanges, Listing, PageRequest, ProviderError, SignIn, capability, method};
+use zotify_plugin_api::{ErrorKind, LibraryChanges, LibraryKind, Listing, PageRequest, ProviderError, SignIn, capability, method};
 
 use crate::{
     accounts::{self, Account},
@@ -80,8 +82,36 @@ enum Step {
 struct Pull {
     ctx: JobContext,
     account: Account,
-    handle: Arc<InstanceHandle>,
+    can: Can,
     at: Checkpoint,
+}
+
+/// What matters to a run of what the provider can do.
+#[derive(Clone, Copy, Debug)]
+struct Can {
+    library: bool,
+    playlists: bool,
+    /// The library is what the account saved of a larger catalogue.
+    saved: bool,
+    /// Somebody signs in, so that calls name the account.
+    signs_in: bool,
+}
+
+impl Can {
+    fn of(handle: &InstanceHandle) -> Self {
+        let reads = [
+            capability::LIBRARY_TRACKS_READ,
+            capability::LIBRARY_ALBUMS_READ,
+            capability::LIBRARY_ARTISTS_READ,
+            capability::LIBRARY_SHOWS_READ,
+        ];
+        Self {
+            library: reads.into_iter().any(|capability| handle.has(capability)),
+            playlists: handle.has(capability::PLAYLISTS_READ),
+            saved: handle.manifest().is_some_and(|manifest| manifest.library == LibraryKind::Saved),
+            signs_in: handle.manifest().is_some_and(|manifest| manifest.sign_in != SignIn::None),
+        }
+    }
 }
 
 impl Pull {
@@ -89,12 +119,12 @@ impl Pull {
         let Some(account) = accounts::find(&ctx.app.db, account_id).await? else {
             return Err(fail("account_not_found", "the account does not exist any more"));
         };
-        let handle = started(&ctx, &account.instance)?;
+        let can = Can::of(&*started(&ctx, &account.instance)?);
         let at = match ctx.checkpoint() {
             Some(at) => at,
             None => begin(&ctx, &account).await?,
         };
-        Ok(Self { ctx, account, handle, at })
+        Ok(Self { ctx, account, can, at })
     }
 
     async fn run(&mut self) -> Result<(), JobError> {
@@ -107,24 +137,14 @@ impl Pull {
                 return Err(fail("endless_library", "the provider's pages do not end"));
             }
             match self.at.step {
-                Step::Library if self.has_library() => self.library_page().await?,
+                Step::Library if self.can.library => self.library_page().await?,
                 Step::Library => self.at.step = Step::Playlists,
-                Step::Playlists if self.handle.has(capability::PLAYLISTS_READ) => self.playlists_page().await?,
+                Step::Playlists if self.can.playlists => self.playlists_page().await?,
                 Step::Playlists => self.at.step = Step::Finish,
                 Step::Entries => self.playlist_entries().await?,
                 Step::Finish => return self.finish().await,
             }
         }
-    }
-
-    fn has_library(&self) -> bool {
-        let reads = [
-            capability::LIBRARY_TRACKS_READ,
-            capability::LIBRARY_ALBUMS_READ,
-            capability::LIBRARY_ARTISTS_READ,
-            capability::LIBRARY_SHOWS_READ,
-        ];
-        reads.into_iter().any(|capability| self.handle.has(capability))
     }
 
     async fn library_page(&mut self) -> Result<(), JobError> {
@@ -160,8 +180,7 @@ impl Pull {
 
     /// Calls the provider, unless the job is to stop.
     async fn call<M: method::Method>(&self, request: M::Request) -> Result<Result<M::Reply, ProviderError>, JobError> {
-        let signed_in = self.handle.manifest().is_some_and(|manifest| manifest.sign_in != SignIn::None);
-        let account = signed_in.then_some(self.account.id.as_str());
+        let account = self.can.signs_in.then_some(self.account.id.as_str());
         tokio::select! {
             () = self.ctx.cancelled().cancelled() => Err(JobError::Cancelled),
             reply = self.ctx.app.providers.call::<M>(&self.account.instance, account, Lane::Job, request) => Ok(reply),

@@ -203,7 +203,9 @@ fn is_date(text: &str) -> bool {
         10 => text.to_owned(),
         _ => return false,
     };
-    full.bytes().all(|b| b.is_ascii_digit() || b == b'-') && NaiveDate::parse_from_str(&full, "%Y-%m-%d").is_ok()
+    // The parser alone would also take signs.
+    let digits = |(n, b): (usize, u8)| if n == 4 || n == 7 { b == b'-' } else { b.is_ascii_digit() };
+    full.bytes().enumerate().all(digits) && NaiveDate::parse_from_str(&full, "%Y-%m-%d").is_ok()
 }
 
 /// Brings a time into one form, so that it sorts and compares as text.

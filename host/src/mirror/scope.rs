@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use crate::{
     App,
     accounts::{self, Account},
-    api::page::ProviderPart,
+    api::{self, page::ProviderPart},
     auth::Principal,
     db::items::Source,
     error::{ApiError, ApiResult},
-    mirror::clean::rfc3339,
     providers::State,
 };
 
@@ -49,6 +48,19 @@ impl Scope {
         }
         self.accounts.retain(|a| wanted.contains(&a.instance.as_str()));
         Ok(self)
+    }
+
+    /// Only the accounts at one instance.
+    #[must_use]
+    pub fn narrowed_to(mut self, instance: &str) -> Self {
+        self.accounts.retain(|a| a.instance == instance);
+        self
+    }
+
+    /// All but some accounts.
+    #[must_use]
+    pub fn without(&self, left_out: impl Fn(&Account) -> bool) -> Self {
+        Self { accounts: self.accounts.iter().filter(|account| !left_out(account)).cloned().collect() }
     }
 
     /// The accounts.
@@ -102,6 +114,6 @@ fn freshness(app: &App, account: &Account) -> ProviderPart {
         state: if state == Some(State::Started) { "ok" } else { "stale" }.to_owned(),
         code: code.map(str::to_owned),
         detail: detail.map(str::to_owned),
-        as_of: account.last_complete_at.map(rfc3339),
+        as_of: account.last_complete_at.map(api::rfc3339),
     }
 }

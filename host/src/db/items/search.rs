@@ -49,6 +49,10 @@ pub async fn search(
         }
     }
     let Some(words) = fold::Query::parse(wanted.text) else { return Ok((part, None)) };
+    if part.count == limit {
+        let any = found(db, sources, wanted, &words, &start, &slice(None, 1)).await?;
+        return Ok((part, (any.count > 0).then(|| Hit(false, String::new(), String::new()))));
+    }
     let slice = slice(after.as_ref().filter(|hit| !hit.0), limit - part.count);
     let mut rest = found(db, sources, wanted, &words, &start, &slice).await?;
     let last = match rest.last.take() {

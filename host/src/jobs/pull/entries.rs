@@ -20,7 +20,7 @@ const MAX_ENTRIES: usize = 20_000;
 
 /// What the pages of a playlist come to.
 #[derive(Default)]
-struct Entries {
+pub(super) struct Entries {
     entries: Vec<Entry>,
     rows: Vec<Row>,
     version: Option<String>,
@@ -81,7 +81,7 @@ impl Pull {
         }
     }
 
-    fn entry(&self, read: &mut Entries, mut entry: PlaylistEntry) {
+    pub(super) fn entry(&self, read: &mut Entries, mut entry: PlaylistEntry) {
         clean::text(&mut entry.entry_id, 200);
         let position = read.entries.len();
         if entry.entry_id.is_empty() {
@@ -120,7 +120,7 @@ impl Pull {
         (Row::new(item, now), title)
     }
 
-    async fn store_entries(&mut self, due: &Due, mut read: Entries) -> Result<(), JobError> {
+    pub(super) async fn store_entries(&mut self, due: &Due, mut read: Entries) -> Result<(), JobError> {
         read.rows.sort_by(|a, b| a.uri.cmp(&b.uri));
         read.rows.dedup_by(|a, b| a.uri == b.uri);
         let version = read.version.or_else(|| due.version.clone());

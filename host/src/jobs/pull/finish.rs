@@ -1,7 +1,7 @@
 //! Ends a run. Only a complete run removes anything, and one that would remove a lot waits for confirmation.
 
 use serde_json::{Value, json};
-use zotify_plugin_api::{LibraryKind, Listing, capability};
+use zotify_plugin_api::Listing;
 
 use super::Pull;
 use crate::{
@@ -67,7 +67,7 @@ impl Pull {
             items::mark_missing(tx, account, run, false).await?;
         }
         // A list of playlists always names all of them.
-        if self.handle.has(capability::PLAYLISTS_READ) {
+        if self.can.playlists {
             items::mark_missing(tx, account, run, true).await?;
         }
         let missing = items::missing(tx, account, run).await?;
@@ -77,13 +77,9 @@ impl Pull {
             items::hold(tx, account, run).await?;
             return Ok(Ending { state: "held", plan: Some(plan(&missing, total).to_string()), ..complete });
         }
-        let removed = items::remove(tx, account, run, self.is_saved()).await?;
+        let removed = items::remove(tx, account, run, self.can.saved).await?;
         pull_runs::count(tx, run, &Counts { removed, ..Counts::default() }).await?;
         Ok(complete)
-    }
-
-    fn is_saved(&self) -> bool {
-        self.handle.manifest().is_some_and(|manifest| manifest.library == LibraryKind::Saved)
     }
 
     async fn announce(&self, tx: &mut Tx, state: &str, completeness: &str) -> sqlx::Result<()> {

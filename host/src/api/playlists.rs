@@ -1,0 +1,114 @@
+//! `/api/playlists`: the playlists of all accounts.
+
+mod export;
+
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use zotify_plugin_api::{Kind, Uri};
+
+use super::{
+    extract::{ItemUri, Query},
+    library::{self, LibraryQuery},
+    model::{Playlist, PlaylistItem},
+    page::{Meta, Page, Paging, RawPage, cursor},
+    raw::{self, RawJson},
+};
+use crate::{
+    AppState,
+    auth::Principal,
+    db::items::{self, Key, Stored},
+    error::ApiResult,
+    mirror::{Scope, lookup},
+};
+
+pub use export::{__path_export_playlist, export_playlist};
+
+/// Which playlists to list, and in which order.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PlaylistQuery {
+    /// `title` or `added_at`; with `-` in front the other way round.
+    sort: Option<String>,
+    /// Words; each must start a word of name or owner.
+    q: Option<String>,
+    /// Only these providers, separated by commas.
+    providers: Option<String>,
+    /// Only this account.
+    account: Option<String>,
+}
+
+/// The playlists of all accounts, without their items.
+///
+/// # Errors
+/// 400 `invalid_query` or `invalid_cursor`.
+#[utoipa::path(
+    get, path = "/api/playlists", operation_id = "list_playlists", tag = "Playlists", params(PlaylistQuery, Paging),
+    responses((status = 200, description = "A page of playlists.", body = Page<Playlist>)),
+    security(("bearer" = ["playlists:read"]), ("api_key" = ["playlists:read"]))
+)]
+pub async fn list_playlists(
+    State(app): State<AppState>,
+    principal: Principal,
+    Query(query): Query<PlaylistQuery>,
+    paging: Paging,
+) -> ApiResult<RawPage> {
+    principal.require("playlists:read")?;
+    let PlaylistQuery { sort, q, providers, account } = query;
+    let query = LibraryQuery { sort, q, providers, account, ..LibraryQuery::default() };
+    library::list(&app, &principal, Kind::Playlist, &query, &paging).await
+}
+
+/// One playlist, without its items.
+///
+/// # Errors
+/// 404 `item_not_found` or `wrong_kind`.
+#[utoipa::path(
+    get, path = "/api/playlists/{uri}", operation_id = "get_playlist", tag = "Playlists",
+    params(("uri" = String, Path, description = "The playlist's URI.")),
+    responses((status = 200, description = "The playlist.", body = Playlist)),
+    security(("bearer" = ["playlists:read"]), ("api_key" = ["playlists:read"]))
+)]
+pub async fn get_playlist(State(app): State<AppState>, principal: Principal, uri: ItemUri) -> ApiResult<RawJson> {
+    principal.require("playlists:read")?;
+    let uri = uri.of_kind(Kind::Playlist)?;
+    let scope = Scope::of(&app, &principal).await?;
+    Ok(RawJson(lookup::item(&app, &scope, &uri).await?.doc))
+}
+
+/// The entries of a playlist, in order.
+///
+/// # Errors
+/// 404 `item_not_found` or `wrong_kind`, 400 `invalid_cursor`.
+#[utoipa::path(
+    get, path = "/api/playlists/{uri}/items", operation_id = "list_playlist_items", tag = "Playlists",
+    params(("uri" = String, Path, description = "The playlist's URI."), Paging),
+    responses((status = 200, description = "A page of entries.", body = Page<PlaylistItem>)),
+    security(("bearer" = ["playlists:read"]), ("api_key" = ["playlists:read"]))
+)]
+pub async fn list_playlist_items(
+    State(app): State<AppState>,
+    principal: Principal,
+    uri: ItemUri,
+    paging: Paging,
+) -> ApiResult<RawPage> {
+    principal.require("playlists:read")?;
+    let uri = uri.of_kind(Kind::Playlist)?;
+    let scope = Scope::of(&app, &principal).await?.narrowed_to(uri.instance());
+    let playlist = held(&app, &scope, &uri).await?;
+    let list = format!("playlist:{uri}");
+    let after: i64 = paging.after(&list)?.unwrap_or(-1);
+    let part = items::entries(&app.db, &playlist.account_id, uri.as_str(), after, paging.limit()).await?;
+    let next_cursor = match &part.last {
+        Some((Key::Int(position), _)) => cursor(&list, position),
+        _ => None,
+    };
+    let meta = Meta { limit: paging.limit(), next_cursor, total: None, providers: Some(scope.freshness(&app)) };
+    Ok(raw::page(&part, meta))
+}
+
+/// The playlist as the mirror holds it.
+async fn held(app: &AppState, scope: &Scope, uri: &Uri) -> ApiResult<Stored> {
+    let held = items::find(app.db.read(), &scope.at(uri.instance()), uri.as_str()).await?;
+    held.ok_or_else(|| lookup::item_not_found(uri))
+}

@@ -1,0 +1,133 @@
+//! Searching the services' own catalogues, all at once. One that fails takes nothing from the others.
+
+use std::collections::BTreeMap;
+
+use futures::future::join_all;
+use serde::{Deserialize, Serialize};
+use zotify_plugin_api::{Kind, PageRequest, Search, capability, method};
+
+use super::names;
+use crate::{
+    App,
+    accounts::Account,
+    api::{
+        children::documents,
+        page::{Meta, Paging, ProviderPart, RawPage, cursor},
+        raw,
+    },
+    db::items::{self, Hit, Part, Wanted},
+    error::{ApiError, ApiResult},
+    mirror::{Scope, fold, lookup},
+    providers::{Lane, State},
+};
+
+/// Where each provider goes on; one that is not named has no more.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct After {
+    providers: BTreeMap<String, String>,
+    mirror: Option<Hit>,
+}
+
+/// What one provider answered.
+struct Answer {
+    instance: String,
+    part: Part,
+    next: Option<String>,
+    state: ProviderPart,
+}
+
+pub(super) async fn search(
+    app: &App,
+    scope: &Scope,
+    text: &str,
+    kinds: &[Kind],
+    paging: &Paging,
+) -> ApiResult<RawPage> {
+    let list = format!("catalog:{}:{}", names(kinds).join(","), fold::key(text));
+    let after: Option<After> = paging.after(&list)?;
+    let mut states = scope.freshness(app);
+    let (asked, held) = split(app, scope);
+    let asked: Vec<&Account> = asked.into_iter().filter(|a| goes_on(after.as_ref(), &a.instance)).collect();
+    let share = share(paging.limit(), asked.len() + usize::from(!held.accounts().is_empty()));
+    let answers = join_all(asked.into_iter().map(|a| ask(app, a, text, kinds, after.as_ref(), share))).await;
+
+    let mut next = After::default();
+    let mut parts = Vec::new();
+    for answer in answers {
+        states.insert(answer.instance.clone(), answer.state);
+        next.providers.extend(answer.next.map(|at| (answer.instance, at)));
+        parts.push(answer.part);
+    }
+    if after.as_ref().is_none_or(|after| after.mirror.is_some()) {
+        let wanted = Wanted { text, kinds: &names(kinds) };
+        let hit = after.and_then(|after| after.mirror);
+        let (part, last) = items::search(&app.db, &held.sources(), &wanted, hit, i64::from(share)).await?;
+        next.mirror = last;
+        parts.push(part);
+    }
+    let more = !next.providers.is_empty() || next.mirror.is_some();
+    let next_cursor = more.then(|| cursor(&list, &next)).flatten();
+    let meta = Meta { limit: paging.limit(), next_cursor, total: None, providers: Some(states) };
+    Ok(raw::page(&joined(parts), meta))
+}
+
+/// One account for each provider that searches, and those whose library stands in for a catalogue.
+fn split<'a>(app: &App, scope: &'a Scope) -> (Vec<&'a Account>, Scope) {
+    let searches = |instance: &str| {
+        app.providers
+            .get(instance)
+            .is_some_and(|handle| handle.state() == State::Started && handle.has(capability::CATALOG_SEARCH))
+    };
+    let mut asked: Vec<&Account> = Vec::new();
+    for account in scope.accounts().iter().filter(|account| searches(&account.instance)) {
+        if !asked.iter().any(|known| known.instance == account.instance) {
+            asked.push(account);
+        }
+    }
+    (asked, scope.without(|account| searches(&account.instance)))
+}
+
+fn goes_on(after: Option<&After>, instance: &str) -> bool {
+    after.is_none_or(|after| after.providers.contains_key(instance))
+}
+
+fn share(limit: i64, among: usize) -> u32 {
+    let among = i64::try_from(among.max(1)).unwrap_or(1);
+    u32::try_from((limit + among - 1) / among).unwrap_or(1).max(1)
+}
+
+async fn ask(
+    app: &App,
+    account: &Account,
+    text: &str,
+    kinds: &[Kind],
+    after: Option<&After>,
+    limit: u32,
+) -> Answer {
+    let instance = account.instance.clone();
+    let cursor = after.and_then(|after| after.providers.get(&instance).cloned());
+    let kinds = if kinds.len() == Kind::ALL.len() { Vec::new() } else { kinds.to_vec() };
+    let request = Search { query: text.to_owned(), kinds: kinds.clone(), page: PageRequest { cursor, limit } };
+    let handle = app.providers.get(&instance);
+    let account = handle.as_deref().and_then(|handle| lookup::account_of(handle, &account.id));
+    match app.providers.call::<method::SearchCatalog>(&instance, account, Lane::Interactive, request).await {
+        Ok(page) => {
+            let mut rows = page.items.rows;
+            rows.retain(|item| kinds.is_empty() || kinds.contains(&item.kind()));
+            let state = ProviderPart { state: "ok".into(), code: None, detail: None, as_of: None };
+            Answer { part: documents(rows, &instance), next: page.next, instance, state }
+        }
+        Err(error) => {
+            let error = ApiError::from(error);
+            let (code, detail) = (Some(error.code().to_owned()), Some(error.detail().to_owned()));
+            let state = ProviderPart { state: "failed".into(), code, detail, as_of: None };
+            Answer { part: Part::default(), next: None, instance, state }
+        }
+    }
+}
+
+fn joined(parts: Vec<Part>) -> Part {
+    let count = parts.iter().map(|part| part.count).sum();
+    let json: Vec<String> = parts.into_iter().map(|part| part.json).filter(|json| !json.is_empty()).collect();
+    Part { json: json.join(","), count, last: None }
+}

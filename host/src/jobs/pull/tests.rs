@@ -1,0 +1,518 @@
+//! The rules of reading a library, on a real database. With `ZOTIFY_TEST_DATABASE_URL` (a `postgres:` URL whose database
+//! may be filled with schemas) on PostgreSQL, else on SQLite.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Row as _};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use zotify_plugin_api::{
+    Album, AlbumRef, ArtistRef, Completeness, Item, LibraryPage, Listing, Page, Playlist, PlaylistEntry, Skipped, Track,
+    Uri, wire::Rows,
+};
+
+use super::*;
+use crate::{
+    AppState,
+    app::App,
+    config::Config,
+    db::{
+        Db,
+        items::{self, Filter, Hit, Order, Slice, Source, Wanted},
+        playlists,
+        pull_runs::{self, PullRun},
+    },
+    jobs::Enqueue,
+};
+
+struct World {
+    app: AppState,
+    account: Account,
+    _dir: TempDir,
+}
+
+impl World {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let url = match std::env::var("ZOTIFY_TEST_DATABASE_URL") {
+            Ok(url) => schema_of_its_own(&url).await,
+            Err(_) => format!("sqlite://{}/zotify.db", dir.path().display()),
+        };
+        let key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+        let text = format!(
+            "[server]\nmode = \"dev\"\nlisten = \"127.0.0.1:0\"\ndata_dir = \"{}/data\"\n[database]\nurl = \"{url}\"\n\
+             [secrets]\nmaster_key = \"{key}\"\n",
+            dir.path().display()
+        );
+        let config = Config::parse(&text, dir.path()).unwrap_or_else(|e| panic!("{e}"));
+        let app = App::start(config).await.unwrap_or_else(|e| panic!("{e}")).app;
+        let mut tx = app.db.write().await.unwrap();
+        let account = accounts::ensure_shared(&mut tx, "fake").await.unwrap();
+        tx.commit().await.unwrap();
+        Self { app, account, _dir: dir }
+    }
+
+    /// A run that goes on from a checkpoint, or a new one.
+    async fn pull(&self, checkpoint: Option<Checkpoint>) -> Pull {
+        let account = accounts::find(&self.app.db, &self.account.id).await.unwrap().unwrap();
+        let mut tx = self.app.db.write().await.unwrap();
+        let job = PullLibrary { account_id: account.id.clone() };
+        // A kind that no runner knows, so that none takes it.
+        let id = crate::jobs::enqueue(&mut tx, &job, Enqueue::default()).await.unwrap();
+        let lease = "UPDATE jobs SET state = 'running', lease_owner = 'tests', lease_until = 99999999999999 WHERE id = $1";
+        sqlx::query(lease).bind(id.clone()).execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+        let ctx = JobContext::for_tests(self.app.clone(), id, "tests", CancellationToken::new());
+        let can = Can { library: true, playlists: true, saved: false, signs_in: false };
+        let at = match checkpoint {
+            Some(at) => at,
+            None => begin(&ctx, &account).await.unwrap(),
+        };
+        Pull { ctx, account, can, at }
+    }
+
+    /// A whole run of one page.
+    async fn run(&self, page: LibraryPage) -> PullRun {
+        let mut pull = self.pull(None).await;
+        pull.can.playlists = false;
+        pull.store_library(page, None).await.unwrap();
+        pull.finish().await.unwrap();
+        self.ended(&pull).await
+    }
+
+    async fn ended(&self, pull: &Pull) -> PullRun {
+        pull_runs::find(self.app.db.read(), &[self.account.id.clone()], &pull.at.run).await.unwrap().unwrap()
+    }
+
+    fn sources(&self) -> Vec<Source> {
+        vec![Source { account: self.account.id.clone(), before: Vec::new() }]
+    }
+
+    async fn titles(&self) -> Vec<String> {
+        let filter = Filter { kind: Some("track"), ..Filter::default() };
+        let slice = Slice { order: Order::Title, descending: false, after: None, limit: 1000 };
+        let part = items::list(&self.app.db, &self.sources(), &filter, &slice).await.unwrap();
+        titles(&part.json)
+    }
+
+    async fn doc(&self, uri: &str) -> Option<Value> {
+        let found = items::find(self.app.db.read(), &[self.account.id.clone()], uri).await.unwrap();
+        found.map(|found| serde_json::from_str(&found.doc).unwrap())
+    }
+
+    async fn search(&self, text: &str, kinds: &[&'static str], limit: i64) -> Vec<String> {
+        let (mut found, mut after): (Vec<String>, Option<Hit>) = (Vec::new(), None);
+        loop {
+            let wanted = Wanted { text, kinds };
+            let (part, last) =
+                items::search(&self.app.db, &self.sources(), &wanted, after, limit).await.unwrap();
+            assert!((1..=limit).contains(&part.count) || (part.count == 0 && found.is_empty() && last.is_none()));
+            found.extend(titles(&part.json));
+            after = last;
+            if after.is_none() {
+                return found;
+            }
+        }
+    }
+}
+
+/// A schema for one test, so that tests don't meet.
+async fn schema_of_its_own(url: &str) -> String {
+    let schema = format!("t{}", Ulid::generate().to_string().to_lowercase());
+    let db = Db::connect(url).await.unwrap();
+    sqlx::query(AssertSqlSafe(format!("CREATE SCHEMA {schema}"))).execute(db.read()).await.unwrap();
+    let separator = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{separator}options=-c%20search_path%3D{schema}")
+}
+
+fn titles(json: &str) -> Vec<String> {
+    let docs: Vec<Value> = serde_json::from_str(&format!("[{json}]")).unwrap();
+    docs.iter().map(|doc| doc["title"].as_str().or(doc["name"].as_str()).unwrap().to_owned()).collect()
+}
+
+fn uri(text: &str) -> Uri {
+    text.parse().unwrap()
+}
+
+fn track(id: impl std::fmt::Display, title: &str) -> Track {
+    Track::new(uri(&format!("fake:track:{id}")), title)
+}
+
+fn page(tracks: impl IntoIterator<Item = Track>) -> LibraryPage {
+    let upsert: Vec<Item> = tracks.into_iter().map(Item::Track).collect();
+    LibraryPage { listing: Listing::Everything, upsert: upsert.into(), ..LibraryPage::default() }
+}
+
+fn many(n: usize) -> Vec<Track> {
+    (0..n).map(|n| track(n, &format!("song {n:04}"))).collect()
+}
+
+#[tokio::test]
+async fn absence_in_a_complete_list_is_deletion_and_in_a_partial_one_is_not() {
+    let world = World::new().await;
+    let first = world.run(page(many(3))).await;
+    assert_eq!((first.state.as_str(), first.completeness.as_deref()), ("applied", Some("complete")));
+    assert_eq!(first.counts.upserted, 3);
+
+    let partial = Completeness::Partial { code: "folder_empty".into(), detail: "it is empty".into() };
+    let second = world.run(LibraryPage { completeness: partial, ..page([]) }).await;
+    assert_eq!((second.state.as_str(), second.completeness.as_deref()), ("applied", Some("partial")));
+    assert_eq!(second.code.as_deref(), Some("folder_empty"));
+    assert_eq!(world.titles().await.len(), 3);
+
+    let unknown = world.run(LibraryPage { completeness: Completeness::Unknown, ..page([]) }).await;
+    assert_eq!(unknown.completeness.as_deref(), Some("partial"));
+
+    let third = world.run(LibraryPage { unchanged: vec![uri("fake:track:1")], ..page([]) }).await;
+    assert_eq!((third.counts.unchanged, third.counts.removed), (1, 2));
+    assert_eq!(world.titles().await, ["song 0001"]);
+}
+
+#[tokio::test]
+async fn a_run_that_would_remove_a_lot_waits_for_confirmation() {
+    let world = World::new().await;
+    world.run(page(many(200))).await;
+    // Twenty are within the limit.
+    let run = world.run(page(many(180))).await;
+    assert_eq!((run.state.as_str(), run.counts.removed), ("applied", 20));
+
+    let held = world.run(page(many(100))).await;
+    assert_eq!((held.state.as_str(), held.counts.removed), ("held", 0));
+    let plan: Value = serde_json::from_str(&held.plan.clone().unwrap()).unwrap();
+    assert_eq!((&plan["remove"], &plan["of"], &plan["kinds"]["track"]), (&json!(80), &json!(180), &json!(80)));
+    assert_eq!(plan["sample"][0], json!({"uri": "fake:track:100", "title": "song 0100"}));
+    assert_eq!(world.titles().await.len(), 180);
+
+    // What comes back is not removed later; what stays away is not asked for twice.
+    let again = world.run(page(many(150))).await;
+    assert_eq!((again.state.as_str(), again.counts.removed), ("applied", 0));
+    let mut tx = world.app.db.write().await.unwrap();
+    assert!(pull_runs::release(&mut tx, &held.id).await.unwrap());
+    assert_eq!(items::remove(&mut tx, &world.account.id, &held.id, false).await.unwrap(), 30);
+    assert!(!pull_runs::release(&mut tx, &held.id).await.unwrap(), "a run is applied once");
+    tx.commit().await.unwrap();
+    assert_eq!(world.titles().await.len(), 150);
+}
+
+#[tokio::test]
+async fn changes_name_what_is_gone_and_only_a_complete_run_believes_it() {
+    let world = World::new().await;
+    let changes = |removed: &[&str], completeness| LibraryPage {
+        listing: Listing::Changes,
+        removed: removed.iter().map(|u| uri(u)).collect(),
+        completeness,
+        ..LibraryPage::default()
+    };
+    world.run(LibraryPage { listing: Listing::Changes, ..page(many(3)) }).await;
+    let partial = Completeness::Partial { code: "folder_missing".into(), detail: String::new() };
+    world.run(changes(&["fake:track:0"], partial)).await;
+    assert_eq!(world.titles().await.len(), 3);
+    // The marks of the partial run must not count in the next one.
+    world.run(changes(&[], Completeness::Complete)).await;
+    assert_eq!(world.titles().await.len(), 3);
+    let run = world.run(changes(&["fake:track:0", "other:track:1"], Completeness::Complete)).await;
+    assert_eq!(run.counts.removed, 1);
+    assert_eq!(world.titles().await, ["song 0001", "song 0002"]);
+    world.run(LibraryPage { listing: Listing::Unknown, removed: vec![uri("fake:track:1")], ..page([]) }).await;
+    assert_eq!(world.titles().await.len(), 2, "a listing that is not understood removes nothing");
+}
+
+#[tokio::test]
+async fn a_killed_run_goes_on_where_it_was() {
+    let world = World::new().await;
+    world.run(page(many(30))).await;
+    let all = many(30);
+    let mut first = world.pull(None).await;
+    first.store_library(page(all[..10].to_vec()), Some("10".into())).await.unwrap();
+    // What the database holds is all that is left of a killed host.
+    let saved: String = sqlx::query("SELECT checkpoint FROM jobs WHERE id = $1")
+        .bind(first.ctx.id.clone())
+        .fetch_one(world.app.db.read())
+        .await
+        .unwrap()
+        .try_get(0)
+        .unwrap();
+    let at: Checkpoint = serde_json::from_str(&saved).unwrap();
+    assert_eq!((at.cursor.as_deref(), at.step), (Some("10"), Step::Library));
+    let mut second = world.pull(Some(at)).await;
+    second.can.playlists = false;
+    second.store_library(page(all[10..].to_vec()), None).await.unwrap();
+    second.finish().await.unwrap();
+    let run = world.ended(&second).await;
+    assert_eq!((run.counts.upserted, run.counts.removed), (30, 0));
+    assert_eq!(world.titles().await.len(), 30);
+}
+
+#[tokio::test]
+async fn a_runner_that_lost_its_job_stores_nothing() {
+    let world = World::new().await;
+    let mut pull = world.pull(None).await;
+    let steal = "UPDATE jobs SET lease_owner = 'another' WHERE id = $1";
+    let mut tx = world.app.db.write().await.unwrap();
+    sqlx::query(steal).bind(pull.ctx.id.clone()).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(pull.store_library(page(many(3)), None).await.is_err());
+    assert!(world.titles().await.is_empty());
+}
+
+#[tokio::test]
+async fn bad_items_are_dropped_and_named() {
+    let world = World::new().await;
+    let foreign = Item::Track(Track::new(uri("other:track:1"), "x"));
+    let wrong = Item::Track(Track::new(uri("fake:album:1"), "x"));
+    let misplaced = Item::Playlist(Playlist::new(uri("fake:playlist:1"), "x"));
+    let (old, new) = (Item::Track(track(1, "old")), Item::Track(track(1, "new")));
+    let mut upsert = Rows::from(vec![old, foreign, wrong, misplaced, new]);
+    upsert.rejected.push("missing field `title`".into());
+    let skipped = vec![Skipped { name: "bad.mp3".into(), code: "damaged".into(), detail: "no frames".into() }];
+    let run = world.run(LibraryPage { upsert, skipped, ..page([]) }).await;
+    assert_eq!((run.counts.upserted, run.counts.dropped, run.counts.skipped), (1, 4, 1));
+    let mut codes: Vec<_> =
+        pull_runs::skips(world.app.db.read(), &run.id).await.unwrap().into_iter().map(|s| s.code).collect();
+    codes.sort();
+    assert_eq!(codes, ["damaged", "foreign_uri", "undecodable", "wrong_kind", "wrong_kind"]);
+    assert_eq!(world.titles().await, ["new"], "of two with one address the later counts");
+}
+
+#[tokio::test]
+async fn a_move_keeps_what_hangs_on_the_item() {
+    let world = World::new().await;
+    let album = |id: &str| {
+        let mut album = Album::new(uri(&format!("fake:album:{id}")), "Album");
+        album.added_at = Some("2020-01-01T00:00:00Z".into());
+        album
+    };
+    let mut song = track("a", "Song");
+    song.album = Some(AlbumRef { title: "Album".into(), uri: Some(uri("fake:album:1")) });
+    song.artists = vec![ArtistRef { name: "Artist".into(), uri: Some(uri("fake:artist:1")) }];
+    song.artwork = vec![zotify_plugin_api::Artwork { locator: "x".into(), width: Some(10), height: None }];
+    song.added_at = Some("2021-01-01T00:00:00Z".into());
+    let mut start = page([song.clone()]);
+    start.upsert.rows.push(Item::Album(album("1")));
+    world.run(start).await;
+
+    // Only the move is named.
+    let moves = |pairs: &[(&str, &str)]| LibraryPage {
+        listing: Listing::Changes,
+        moved: pairs.iter().map(|(old, new)| (uri(old), uri(new))).collect(),
+        ..LibraryPage::default()
+    };
+    let run = world.run(moves(&[("fake:track:a", "fake:track:b"), ("fake:album:1", "fake:album:2")])).await;
+    assert_eq!(run.counts.moved, 2);
+    let doc = world.doc("fake:track:b").await.unwrap();
+    assert_eq!((&doc["uri"], &doc["album"]["uri"]), (&json!("fake:track:b"), &json!("fake:album:2")));
+    assert_eq!(doc["artwork"][0]["url"], "/api/artwork/fake:track:b?size=10");
+    assert_eq!(doc["added_at"], "2021-01-01T00:00:00Z");
+    assert!(world.doc("fake:track:a").await.is_none());
+    let children = items::children(&world.app.db, &world.sources(), "fake:album:2", None, 10).await.unwrap();
+    assert_eq!(titles(&children.json), ["Song"]);
+
+    // The new address came a page before the move.
+    let mut again = track("c", "Song");
+    again.added_at = None;
+    world.run(LibraryPage { listing: Listing::Changes, ..page([again]) }).await;
+    world.run(moves(&[("fake:track:b", "fake:track:c")])).await;
+    assert_eq!(world.doc("fake:track:c").await.unwrap()["added_at"], "2021-01-01T00:00:00Z");
+    assert_eq!(world.titles().await, ["Song"]);
+
+    // Move and item on one page, as a scan of files says it.
+    let mut moved = moves(&[("fake:track:c", "fake:track:d")]);
+    moved.upsert = vec![Item::Track(track("d", "Song, retagged"))].into();
+    world.run(moved).await;
+    assert_eq!(world.doc("fake:track:d").await.unwrap()["added_at"], "2021-01-01T00:00:00Z");
+}
+
+#[tokio::test]
+async fn what_the_plugin_takes_as_known_and_is_not_is_read_anew() {
+    let world = World::new().await;
+    let token = async || accounts::find(&world.app.db, &world.account.id).await.unwrap().unwrap().sync_token;
+    world.run(LibraryPage { sync_token: Some("t1".into()), ..page(many(1)) }).await;
+    assert_eq!(token().await.as_deref(), Some("t1"));
+    let partial = Completeness::Partial { code: "x".into(), detail: String::new() };
+    let page_with = |sync: &str, unchanged: &[&str]| LibraryPage {
+        sync_token: Some(sync.into()),
+        unchanged: unchanged.iter().map(|u| uri(u)).collect(),
+        ..page([])
+    };
+    world.run(LibraryPage { completeness: partial, ..page_with("t2", &["fake:track:0"]) }).await;
+    assert_eq!(token().await.as_deref(), Some("t1"), "a partial run does not move the token");
+    world.run(page_with("t3", &["fake:track:0", "fake:track:99"])).await;
+    assert_eq!(token().await, None);
+}
+
+fn entry(id: &str, item: Option<Track>) -> PlaylistEntry {
+    PlaylistEntry { entry_id: id.into(), added_at: None, item: item.map(Item::Track), title: Some("as written".into()) }
+}
+
+#[tokio::test]
+async fn playlists_keep_order_doubles_and_what_cannot_be_found() {
+    let world = World::new().await;
+    let mut list = Playlist::new(uri("fake:playlist:1"), "List");
+    list.version = Some("v1".into());
+    let entries = vec![
+        entry("e1", Some(track(1, "thin"))),
+        entry("e2", Some(track("elsewhere", "Not in the library"))),
+        entry("e3", None),
+        entry("e4", Some(track(1, "thin"))),
+        entry("e5", Some(Track::new(uri("other:track:1"), "Foreign"))),
+    ];
+    let mut pull = world.pull(None).await;
+    pull.store_library(page([track(1, "One")]), None).await.unwrap();
+    pull.store_playlists(Page { items: vec![Item::Playlist(list)].into(), ..Page::default() }, None).await.unwrap();
+    let due = playlists::next_due(world.app.db.read(), &world.account.id, &pull.at.run).await.unwrap().unwrap();
+    let mut read = entries::Entries::default();
+    for entry in entries {
+        pull.entry(&mut read, entry);
+    }
+    pull.store_entries(&due, read).await.unwrap();
+    let next = playlists::next_due(world.app.db.read(), &world.account.id, &pull.at.run).await.unwrap();
+    assert!(next.is_none(), "the same version is not read twice");
+    pull.finish().await.unwrap();
+
+    let mut rows: Vec<Value> = Vec::new();
+    let mut after = -1;
+    loop {
+        let part = items::entries(&world.app.db, &world.account.id, "fake:playlist:1", after, 2).await.unwrap();
+        rows.extend(serde_json::from_str::<Vec<Value>>(&format!("[{}]", part.json)).unwrap());
+        match part.last {
+            Some((items::Key::Int(position), _)) => after = position,
+            _ => break,
+        }
+    }
+    let shown: Vec<_> = rows.iter().map(|row| row["item"]["title"].as_str().unwrap()).collect();
+    assert_eq!(shown, ["One", "Not in the library", "as written", "One", "Foreign"]);
+    let kinds: Vec<_> = rows.iter().map(|row| row["item"]["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["track", "track", "unknown", "track", "unknown"]);
+    assert_eq!(rows[3]["entry_id"], "e4");
+    assert_eq!(world.titles().await, ["One"], "what only a playlist names is not in the library");
+    assert!(world.doc("fake:track:elsewhere").await.is_some());
+    assert!(world.search("Not in", &["track"], 10).await.is_empty());
+
+    // The playlist goes, and with it what only it named.
+    let mut pull = world.pull(None).await;
+    pull.store_library(page([track(1, "One")]), None).await.unwrap();
+    pull.store_playlists(Page::default(), None).await.unwrap();
+    pull.finish().await.unwrap();
+    assert!(world.doc("fake:playlist:1").await.is_none());
+    assert!(world.doc("fake:track:elsewhere").await.is_none());
+}
+
+#[tokio::test]
+async fn what_was_saved_and_is_in_a_playlist_only_leaves_the_library() {
+    let world = World::new().await;
+    let list = Playlist { version: Some("v1".into()), ..Playlist::new(uri("fake:playlist:1"), "List") };
+    let playlists = || Page { items: vec![Item::Playlist(list.clone())].into(), ..Page::default() };
+    let mut pull = world.pull(None).await;
+    pull.store_library(page(many(2)), None).await.unwrap();
+    pull.store_playlists(playlists(), None).await.unwrap();
+    let due = playlists::next_due(world.app.db.read(), &world.account.id, &pull.at.run).await.unwrap().unwrap();
+    let mut read = entries::Entries::default();
+    pull.entry(&mut read, entry("e1", Some(track(0, "song 0000"))));
+    pull.store_entries(&due, read).await.unwrap();
+    pull.finish().await.unwrap();
+
+    let mut pull = world.pull(None).await;
+    pull.can.saved = true;
+    pull.store_library(page([]), None).await.unwrap();
+    pull.store_playlists(playlists(), None).await.unwrap();
+    pull.finish().await.unwrap();
+    assert!(world.titles().await.is_empty());
+    assert!(world.doc("fake:track:0").await.is_some());
+    assert!(world.doc("fake:track:1").await.is_none());
+}
+
+#[tokio::test]
+async fn pages_follow_each_other_in_every_order() {
+    let world = World::new().await;
+    let tracks = (0..57).map(|n| {
+        let mut track = track(n, &format!("{} {}", ["same", "other", "Ünique"][n % 3], n % 5));
+        track.artists = vec![ArtistRef { name: format!("artist {}", n % 4), uri: Some(uri(&format!("fake:artist:{}", n % 4))) }];
+        track.release_date = (n % 7 != 0).then(|| format!("{}", 1990 + n % 11));
+        track.added_at = Some(format!("2024-01-{:02}T00:00:00Z", 1 + n % 9));
+        track.genres = vec![["Rock", "Post-Rock"][n % 2].to_owned()];
+        track
+    });
+    world.run(page(tracks)).await;
+    let filter = Filter { kind: Some("track"), ..Filter::default() };
+    for order in [Order::Title, Order::Artist, Order::AddedAt, Order::ReleaseDate] {
+        let mut both: Vec<Vec<String>> = Vec::new();
+        for descending in [false, true] {
+            let slice = |after, limit| Slice { order, descending, after, limit };
+            let whole = items::list(&world.app.db, &world.sources(), &filter, &slice(None, 200)).await.unwrap();
+            assert_eq!((whole.count, &whole.last), (57, &None));
+            let (mut parts, mut after) = (Vec::new(), None);
+            loop {
+                let part = items::list(&world.app.db, &world.sources(), &filter, &slice(after, 10)).await.unwrap();
+                assert!(part.count <= 10);
+                parts.push(part.json);
+                after = part.last;
+                if after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(parts.len(), 6);
+            assert_eq!(parts.join(","), whole.json, "{order:?}");
+            let docs: Vec<crate::api::model::Track> = serde_json::from_str(&format!("[{}]", whole.json)).unwrap();
+            both.push(docs.iter().map(|track| track.uri.to_string()).collect());
+        }
+        both[1].reverse();
+        assert_eq!(both[0], both[1], "{order:?}");
+    }
+    let count = async |filter: Filter| {
+        let slice = Slice { order: Order::Title, descending: false, after: None, limit: 200 };
+        items::list(&world.app.db, &world.sources(), &filter, &slice).await.unwrap().count
+    };
+    let tracks = || Filter { kind: Some("track"), ..Filter::default() };
+    assert_eq!(count(Filter { genre: Some("rock".into()), ..tracks() }).await, 29);
+    assert_eq!(count(Filter { artist: Some("fake:artist:0".into()), ..tracks() }).await, 15);
+    let years = Filter { released_from: Some("1990".into()), released_before: Some("1991".into()), ..tracks() };
+    assert_eq!(count(years).await, 5);
+    let words = crate::mirror::fold::Query::parse("artist UNIQUE");
+    assert_eq!(count(Filter { words, ..tracks() }).await, 19);
+}
+
+#[tokio::test]
+async fn searching_finds_words_in_any_order_and_titles_first() {
+    let world = World::new().await;
+    let song = |id: &str, title: &str, artist: &str| {
+        let artists = vec![ArtistRef { name: artist.into(), uri: None }];
+        Track { artists, ..track(id, title) }
+    };
+    let mut start = page([
+        song("1", "Björk Song", "Nobody"),
+        song("2", "Jóga", "Björk"),
+        song("3", "Thunderstruck", "AC/DC"),
+        song("4", "Don't Stop Me Now", "Queen"),
+        song("5", "Stop", "Spice Girls"),
+        song("6", "正弦波の夜", "波形楽団"),
+        song("7", "\" OR 1=1 --", "Robert'); DROP TABLE items;"),
+    ]);
+    start.upsert.rows.push(Item::Artist(zotify_plugin_api::Artist::new(uri("fake:artist:b"), "Björk")));
+    world.run(start).await;
+    let all = ["track", "album", "artist", "playlist"];
+    let expected: BTreeMap<&str, Vec<&str>> = BTreeMap::from([
+        ("bjork", vec!["Björk", "Björk Song", "Jóga"]),
+        ("BJÖ", vec!["Björk", "Björk Song", "Jóga"]),
+        ("joga bjork", vec!["Jóga"]),
+        ("acdc", vec!["Thunderstruck"]),
+        ("ac/dc", vec!["Thunderstruck"]),
+        ("dont stop", vec!["Don't Stop Me Now"]),
+        ("stop", vec!["Stop", "Don't Stop Me Now"]),
+        ("弦波", vec!["正弦波の夜"]),
+        ("drop table", vec!["\" OR 1=1 --"]),
+        ("nothing at all", vec![]),
+        ("* OR \"", vec!["\" OR 1=1 --"]),
+        ("\u{0}", vec![]),
+    ]);
+    for (query, titles) in expected {
+        for limit in [1, 2, 50] {
+            assert_eq!(world.search(query, &all, limit).await, titles, "{query}");
+        }
+    }
+    assert_eq!(world.search("bjork", &["artist"], 10).await, ["Björk"]);
+    // What changes is found by its new words only.
+    world.run(LibraryPage { listing: Listing::Changes, ..page([song("5", "Wannabe", "Spice Girls")]) }).await;
+    assert_eq!(world.search("stop", &all, 10).await, ["Don't Stop Me Now"]);
+    assert_eq!(world.search("wannabe", &all, 10).await, ["Wannabe"]);
+}
