@@ -118,6 +118,7 @@ async fn a_changed_file_stays_off() {
     let lab = bench.start(&minimal("")).await;
     assert_eq!(lab.problem("one"), "hash_changed");
     assert_eq!(lab.search("one", "on").await.unwrap_err().kind, ErrorKind::Unavailable);
+    assert_eq!(fs::read_dir(lab.dir.path().join("data/plugins")).unwrap().count(), 1, "the old copy is gone");
 
     let found = zotify_host::providers::trust::approve(&lab.db, &examined(&lab).await, "minimal").await;
     found.unwrap();
