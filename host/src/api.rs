@@ -12,10 +12,10 @@ pub mod meta;
 pub mod model;
 pub mod page;
 pub mod playlists;
+pub mod providers;
 pub mod raw;
 pub mod search;
 pub mod sync;
-pub mod providers;
 pub mod user;
 
 /// A time in Unix milliseconds as clients see it: RFC 3339 UTC, to the millisecond.

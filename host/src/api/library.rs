@@ -73,14 +73,18 @@ impl LibraryQuery {
     }
 
     fn filter(&self, kind: Kind) -> ApiResult<Filter> {
-        let words = match self.q.as_deref().map(str::trim).filter(|q| !q.is_empty()) {
-            Some(q) => Some(fold::Query::parse(q).ok_or_else(|| {
-                ApiError::bad_request("invalid_query", "q holds no word that could be searched for")
-            })?),
-            None => None,
-        };
+        let words =
+            match self.q.as_deref().map(str::trim).filter(|q| !q.is_empty()) {
+                Some(q) => Some(fold::Query::parse(q).ok_or_else(|| {
+                    ApiError::bad_request("invalid_query", "q holds no word that could be searched for")
+                })?),
+                None => None,
+            };
         if self.album.is_some() && self.show.is_some() {
-            return Err(ApiError::bad_request("invalid_query", "nothing is of an album and of a show; send one of them"));
+            return Err(ApiError::bad_request(
+                "invalid_query",
+                "nothing is of an album and of a show; send one of them",
+            ));
         }
         Ok(Filter {
             kind: Some(kind.as_str()),

@@ -48,19 +48,19 @@ macro_rules! media {
         /// 404 `item_not_found`, `wrong_kind` or `media_not_found`, 412 `precondition_failed`,
         /// 416 `range_not_satisfiable`, 422 `unsupported`, or why the provider failed.
         #[utoipa::path(
-            $verb, path = $path, operation_id = $name, tag = "Catalogue",
-            params(
-                ("uri" = String, Path, description = "The item's URI."), MediaQuery,
-                ("sig" = Option<String>, Query, description = "Of a signed link."),
-                ("Range" = Option<String>, Header, description = "One range of bytes, such as `bytes=0-1023`.")
-            ),
-            responses(
-                (status = 200, description = "All bytes.", content_type = "audio/*", body = Vec<u8>),
-                (status = 206, description = "The wanted range.", content_type = "audio/*", body = Vec<u8>),
-                (status = 304, description = "The client has them already.")
-            ),
-            security(("bearer" = ["catalog:read"]), ("api_key" = ["catalog:read"]), ())
-        )]
+                    $verb, path = $path, operation_id = $name, tag = "Catalogue",
+                    params(
+                        ("uri" = String, Path, description = "The item's URI."), MediaQuery,
+                        ("sig" = Option<String>, Query, description = "Of a signed link."),
+                        ("Range" = Option<String>, Header, description = "One range of bytes, such as `bytes=0-1023`.")
+                    ),
+                    responses(
+                        (status = 200, description = "All bytes.", content_type = "audio/*", body = Vec<u8>),
+                        (status = 206, description = "The wanted range.", content_type = "audio/*", body = Vec<u8>),
+                        (status = 304, description = "The client has them already.")
+                    ),
+                    security(("bearer" = ["catalog:read"]), ("api_key" = ["catalog:read"]), ())
+                )]
         pub async fn $handler(
             State(app): State<AppState>,
             principal: MediaPrincipal,
@@ -73,10 +73,42 @@ macro_rules! media {
     };
 }
 
-media!(get_track_media, get, Method::GET, Kind::Track, "/api/tracks/{uri}/media", "get_track_media", "The audio of a track.");
-media!(head_track_media, head, Method::HEAD, Kind::Track, "/api/tracks/{uri}/media", "head_track_media", "What GET would answer, without the bytes.");
-media!(get_episode_media, get, Method::GET, Kind::Episode, "/api/episodes/{uri}/media", "get_episode_media", "The audio of an episode.");
-media!(head_episode_media, head, Method::HEAD, Kind::Episode, "/api/episodes/{uri}/media", "head_episode_media", "What GET would answer, without the bytes.");
+media!(
+    get_track_media,
+    get,
+    Method::GET,
+    Kind::Track,
+    "/api/tracks/{uri}/media",
+    "get_track_media",
+    "The audio of a track."
+);
+media!(
+    head_track_media,
+    head,
+    Method::HEAD,
+    Kind::Track,
+    "/api/tracks/{uri}/media",
+    "head_track_media",
+    "What GET would answer, without the bytes."
+);
+media!(
+    get_episode_media,
+    get,
+    Method::GET,
+    Kind::Episode,
+    "/api/episodes/{uri}/media",
+    "get_episode_media",
+    "The audio of an episode."
+);
+media!(
+    head_episode_media,
+    head,
+    Method::HEAD,
+    Kind::Episode,
+    "/api/episodes/{uri}/media",
+    "head_episode_media",
+    "What GET would answer, without the bytes."
+);
 
 async fn serve(
     app: &AppState,
@@ -140,11 +172,11 @@ macro_rules! link {
         /// # Errors
         /// 404 `item_not_found` or `wrong_kind`, 422 `unsupported` or `validation_failed`.
         #[utoipa::path(
-            post, path = $path, operation_id = $name, tag = "Catalogue", request_body = LinkRequest,
-            params(("uri" = String, Path, description = "The item's URI.")),
-            responses((status = 200, description = "The link.", body = Link)),
-            security(("bearer" = ["catalog:read"]), ("api_key" = ["catalog:read"]))
-        )]
+                    post, path = $path, operation_id = $name, tag = "Catalogue", request_body = LinkRequest,
+                    params(("uri" = String, Path, description = "The item's URI.")),
+                    responses((status = 200, description = "The link.", body = Link)),
+                    security(("bearer" = ["catalog:read"]), ("api_key" = ["catalog:read"]))
+                )]
         pub async fn $handler(
             State(app): State<AppState>,
             principal: Principal,

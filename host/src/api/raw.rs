@@ -7,7 +7,10 @@ use axum::{
 use serde_json::value::RawValue;
 
 use super::page::Meta;
-use crate::{db::items::Part, error::{ApiError, ApiResult}};
+use crate::{
+    db::items::Part,
+    error::{ApiError, ApiResult},
+};
 
 /// A JSON document as text.
 pub struct RawJson(pub String);

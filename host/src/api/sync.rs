@@ -328,7 +328,10 @@ pub async fn apply_sync_run(
     let run = find(&app, &scope, &id).await?;
     let account = scope.account(&run.account_id).ok_or_else(|| ApiError::internal("a run without an account"))?;
     if account.owner.is_none() && !principal.is_admin() {
-        return Err(ApiError::forbidden("admin_required", "only admins may remove from a library that all users share"));
+        return Err(ApiError::forbidden(
+            "admin_required",
+            "only admins may remove from a library that all users share",
+        ));
     }
     apply(&app, account, &run.id).await?;
     let run = find(&app, &scope, &id).await?;
@@ -347,12 +350,8 @@ async fn apply(app: &AppState, account: &Account, run: &str) -> ApiResult<()> {
     let ending = Ending { state: "applied", ..Ending::default() };
     pull_runs::end(&mut tx, run, ending).await?;
     let data = json!({"account": account.id, "provider": account.instance, "run": run, "removed": removed});
-    let event = Event {
-        kind: "library.changed",
-        subject: Some(&account.instance),
-        user: account.owner.as_deref(),
-        data,
-    };
+    let event =
+        Event { kind: "library.changed", subject: Some(&account.instance), user: account.owner.as_deref(), data };
     events::emit(&mut tx, event).await?;
     Ok(tx.commit().await?)
 }

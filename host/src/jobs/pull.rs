@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
-use zotify_plugin_api::{ErrorKind, LibraryChanges, LibraryKind, Listing, PageRequest, ProviderError, SignIn, capability, method};
+use zotify_plugin_api::{
+    ErrorKind, LibraryChanges, LibraryKind, Listing, PageRequest, ProviderError, SignIn, capability, method,
+};
 
 use crate::{
     accounts::{self, Account},

@@ -74,13 +74,7 @@ fn open_beneath(roots: &[PathBuf], path: &Path) -> Result<Opened, OpenError> {
     if !meta.is_file() {
         return Err(OpenError::NotAFile);
     }
-    Ok(Opened {
-        size: meta.len(),
-        modified_s: meta.mtime(),
-        modified_ns: meta.mtime_nsec(),
-        inode: meta.ino(),
-        file,
-    })
+    Ok(Opened { size: meta.len(), modified_s: meta.mtime(), modified_ns: meta.mtime_nsec(), inode: meta.ino(), file })
 }
 
 /// The kernel itself refuses to leave the folder, by `..` or by a link. Never waits for a pipe's other end.

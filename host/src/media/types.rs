@@ -16,7 +16,8 @@ pub(super) enum Purpose {
 /// A media type in lower case without parameters, if it may be served. Never HTML, scripts or SVG.
 pub(super) fn allowed(purpose: Purpose, content_type: &str) -> Option<String> {
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let token = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.+_".contains(&b));
+    let token =
+        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.+_".contains(&b));
     let (kind, subtype) = essence.split_once('/')?;
     let fine = match purpose {
         Purpose::Audio => {
@@ -62,7 +63,8 @@ const EXTENDED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 
 /// A `Content-Disposition` with the name in both forms that clients read.
 pub fn disposition(kind: &'static str, name: &str, extension: &str) -> HeaderValue {
-    let safe: String = name.chars().map(|c| if c.is_control() || "/\\:*?\"<>|%;".contains(c) { '_' } else { c }).collect();
+    let safe: String =
+        name.chars().map(|c| if c.is_control() || "/\\:*?\"<>|%;".contains(c) { '_' } else { c }).collect();
     let safe = safe.trim().trim_start_matches('.');
     let safe = if safe.is_empty() { "audio" } else { &safe[..safe.floor_char_boundary(150)] };
     let ascii: String = safe.chars().map(|c| if c.is_ascii() { c } else { '_' }).collect();

@@ -51,7 +51,10 @@ impl Found {
 
 /// 404 for what the caller can't see, whether or not it exists.
 pub fn item_not_found(uri: &Uri) -> ApiError {
-    ApiError::not_found("item_not_found", format!("{uri} is in no library that you see, and its provider does not name it"))
+    ApiError::not_found(
+        "item_not_found",
+        format!("{uri} is in no library that you see, and its provider does not name it"),
+    )
 }
 
 /// The item, from the mirror or its provider.
@@ -76,7 +79,9 @@ pub async fn item(app: &App, scope: &Scope, uri: &Uri) -> ApiResult<Found> {
 pub async fn upstream(app: &App, scope: &Scope, uri: &Uri) -> ApiResult<Found> {
     let Some(account_id) = scope.at(uri.instance()).into_iter().next() else { return Err(item_not_found(uri)) };
     let handle = app.providers.get(uri.instance()).filter(|handle| handle.has(capability::CATALOG_GET));
-    let Some(handle) = handle.filter(|handle| handle.state() == State::Started) else { return Err(item_not_found(uri)) };
+    let Some(handle) = handle.filter(|handle| handle.state() == State::Started) else {
+        return Err(item_not_found(uri));
+    };
     let request = Get { uri: uri.clone(), locator: None };
     let account = account_of(&handle, &account_id);
     let item = app.providers.call::<method::GetItem>(uri.instance(), account, Lane::Interactive, request).await?;

@@ -143,12 +143,7 @@ fn json(app: AppState, playlist: Stored) -> impl Stream<Item = sqlx::Result<Byte
     }
 }
 
-fn m3u8(
-    app: AppState,
-    playlist: Stored,
-    name: String,
-    links: Links,
-) -> impl Stream<Item = sqlx::Result<Bytes>> + Send {
+fn m3u8(app: AppState, playlist: Stored, name: String, links: Links) -> impl Stream<Item = sqlx::Result<Bytes>> + Send {
     async_stream::try_stream! {
         yield Bytes::from(format!("#EXTM3U\n#PLAYLIST:{}\n", line(&name)));
         for await page in pages(app, playlist) {

@@ -96,14 +96,7 @@ fn share(limit: i64, among: usize) -> u32 {
     u32::try_from((limit + among - 1) / among).unwrap_or(1).max(1)
 }
 
-async fn ask(
-    app: &App,
-    account: &Account,
-    text: &str,
-    kinds: &[Kind],
-    after: Option<&After>,
-    limit: u32,
-) -> Answer {
+async fn ask(app: &App, account: &Account, text: &str, kinds: &[Kind], after: Option<&After>, limit: u32) -> Answer {
     let instance = account.instance.clone();
     let cursor = after.and_then(|after| after.providers.get(&instance).cloned());
     let kinds = if kinds.len() == Kind::ALL.len() { Vec::new() } else { kinds.to_vec() };

@@ -8,8 +8,8 @@ use sqlx::{AssertSqlSafe, Row as _};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use zotify_plugin_api::{
-    Album, AlbumRef, ArtistRef, Completeness, Item, LibraryPage, Listing, Page, Playlist, PlaylistEntry, Skipped, Track,
-    Uri, wire::Rows,
+    Album, AlbumRef, ArtistRef, Completeness, Item, LibraryPage, Listing, Page, Playlist, PlaylistEntry, Skipped,
+    Track, Uri, wire::Rows,
 };
 
 use super::*;
@@ -60,7 +60,8 @@ impl World {
         let job = PullLibrary { account_id: account.id.clone() };
         // A kind that no runner knows, so that none takes it.
         let id = crate::jobs::enqueue(&mut tx, &job, Enqueue::default()).await.unwrap();
-        let lease = "UPDATE jobs SET state = 'running', lease_owner = 'tests', lease_until = 99999999999999 WHERE id = $1";
+        let lease =
+            "UPDATE jobs SET state = 'running', lease_owner = 'tests', lease_until = 99999999999999 WHERE id = $1";
         sqlx::query(lease).bind(id.clone()).execute(&mut *tx).await.unwrap();
         tx.commit().await.unwrap();
         let ctx = JobContext::for_tests(self.app.clone(), id, "tests", CancellationToken::new());
@@ -105,8 +106,7 @@ impl World {
         let (mut found, mut after): (Vec<String>, Option<Hit>) = (Vec::new(), None);
         loop {
             let wanted = Wanted { text, kinds };
-            let (part, last) =
-                items::search(&self.app.db, &self.sources(), &wanted, after, limit).await.unwrap();
+            let (part, last) = items::search(&self.app.db, &self.sources(), &wanted, after, limit).await.unwrap();
             assert!((1..=limit).contains(&part.count) || (part.count == 0 && found.is_empty() && last.is_none()));
             found.extend(titles(&part.json));
             after = last;
@@ -427,7 +427,8 @@ async fn pages_follow_each_other_in_every_order() {
     let world = World::new().await;
     let tracks = (0..57).map(|n| {
         let mut track = track(n, &format!("{} {}", ["same", "other", "Ünique"][n % 3], n % 5));
-        track.artists = vec![ArtistRef { name: format!("artist {}", n % 4), uri: Some(uri(&format!("fake:artist:{}", n % 4))) }];
+        track.artists =
+            vec![ArtistRef { name: format!("artist {}", n % 4), uri: Some(uri(&format!("fake:artist:{}", n % 4))) }];
         track.release_date = (n % 7 != 0).then(|| format!("{}", 1990 + n % 11));
         track.added_at = Some(format!("2024-01-{:02}T00:00:00Z", 1 + n % 9));
         track.genres = vec![["Rock", "Post-Rock"][n % 2].to_owned()];
