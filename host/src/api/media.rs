@@ -172,11 +172,11 @@ macro_rules! link {
         /// # Errors
         /// 404 `item_not_found` or `wrong_kind`, 422 `unsupported` or `validation_failed`.
         #[utoipa::path(
-                    post, path = $path, operation_id = $name, tag = "Catalogue", request_body = LinkRequest,
-                    params(("uri" = String, Path, description = "The item's URI.")),
-                    responses((status = 200, description = "The link.", body = Link)),
-                    security(("bearer" = ["catalog:read"]), ("api_key" = ["catalog:read"]))
-                )]
+                            post, path = $path, operation_id = $name, tag = "Catalogue", request_body = LinkRequest,
+                            params(("uri" = String, Path, description = "The item's URI.")),
+                            responses((status = 200, description = "The link.", body = Link)),
+                            security(("bearer" = ["catalog:read"]), ("api_key" = ["catalog:read"]))
+                        )]
         pub async fn $handler(
             State(app): State<AppState>,
             principal: Principal,

@@ -222,7 +222,11 @@ fn foreign_plugin(name: &str, change: impl Fn(&Path, &Path)) -> PathBuf {
         .output()
         .unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    target.join("debug").join(format!("lib{name}.so"))
+    // Not left where people may look for plugins.
+    let (made, kept) = (target.join("debug").join(format!("lib{name}.so")), work.join("plugin.so"));
+    fs::copy(&made, &kept).unwrap();
+    fs::remove_file(made).unwrap();
+    kept
 }
 
 /// Copies a folder, leaving alone what is the same already.
