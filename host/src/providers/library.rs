@@ -318,6 +318,17 @@ fn copy(from: &Path, store: &Path) -> io::Result<(String, PathBuf)> {
     result
 }
 
+/// Removes copies of files that are no longer there.
+pub(super) fn sweep(catalogue: &Catalogue, data_dir: &Path) {
+    for copy in list(&data_dir.join("plugins")) {
+        if !catalogue.files.iter().any(|found| found.copy == copy)
+            && let Err(e) = std::fs::remove_file(&copy)
+        {
+            tracing::warn!("the old copy {} cannot be removed: {e}", copy.display());
+        }
+    }
+}
+
 /// Checks what the rest of the host takes for granted.
 fn check(manifest: &LibraryManifest) -> Result<(), Refusal> {
     let invalid = |detail: String| Err(Refusal::new(Code::ManifestInvalid, detail));

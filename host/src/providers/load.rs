@@ -12,7 +12,7 @@ use super::{
     health::State,
     inprocess::Local,
     instance::{Backend, InstanceHandle, Loaded, Part},
-    library::{Catalogue, Finder, Found},
+    library::{self, Catalogue, Finder, Found},
     refusal::{Code, Refusal},
     services::Services,
     settings,
@@ -34,6 +34,7 @@ impl Registry {
             return;
         }
         let Some(catalogue) = self.0.stop.run_until_cancelled(self.finder().find()).await else { return };
+        library::sweep(&catalogue, &self.0.config.server.data_dir);
         futures::future::join_all(enabled.iter().map(|handle| self.load(&catalogue, handle))).await;
     }
 

@@ -55,7 +55,7 @@ async fn a_partial_pull_leaves_the_last_complete_one_on_record() {
     let complete = accounts::find(&host.app.db, &id).await.unwrap().unwrap();
     assert_eq!(complete.last_complete_at, complete.last_pull_at);
     let mut tx = host.app.db.write().await.unwrap();
-    accounts::pulled(&mut tx, &id, None, "partial").await.unwrap();
+    accounts::pulled(&mut tx, &id, Some("t1"), "partial").await.unwrap();
     accounts::set_state(&mut tx, &id, "failed", Some("folder_missing"), None).await.unwrap();
     tx.commit().await.unwrap();
     let partial = accounts::find(&host.app.db, &id).await.unwrap().unwrap();

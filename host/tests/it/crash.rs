@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{PATIENCE, demo_library};
+use crate::support::{PATIENCE, demo_library, offer, plugin};
 
 /// The host as its own process.
 struct Host {
@@ -24,6 +24,7 @@ impl Host {
             .arg("serve")
             .current_dir(dir)
             .env_clear()
+            .env("ZOTIFY__PLUGINS__DIRECTORIES", "plugins")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
@@ -101,6 +102,7 @@ async fn a_scan_that_was_killed_is_finished_by_the_next_start() {
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::copy(&song, folder.join(format!("{n:04}.flac"))).unwrap();
     }
+    offer(&plugin("zotify_plugin_local"), &dir.path().join("plugins"));
     let port = free_port();
     let config = format!(
         "[server]\nlisten = \"127.0.0.1:{port}\"\n[providers.local]\nplugin = \"local\"\nsettings = {{ folders = [\"music\"] }}\n"

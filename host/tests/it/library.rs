@@ -38,6 +38,7 @@ fn configuration(music: &Path, isolation: &str) -> String {
 /// A signed-in host that has scanned a library.
 async fn scanned(music: &Path) -> TestApp {
     let host = TestApp::with(&configuration(music, "process")).await.admin().await;
+    host.until("/api/providers/local", |provider| provider["state"] == "started").await;
     host.until("/api/sync/runs", |runs| runs["data"][0]["state"] == "applied").await;
     host
 }

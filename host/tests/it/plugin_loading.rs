@@ -118,6 +118,7 @@ async fn a_changed_file_stays_off() {
     let lab = bench.start(&minimal("")).await;
     assert_eq!(lab.problem("one"), "hash_changed");
     assert_eq!(lab.search("one", "on").await.unwrap_err().kind, ErrorKind::Unavailable);
+    assert_eq!(fs::read_dir(lab.dir.path().join("data/plugins")).unwrap().count(), 1, "the old copy is gone");
 
     let found = zotify_host::providers::trust::approve(&lab.db, &examined(&lab).await, "minimal").await;
     found.unwrap();
@@ -189,18 +190,21 @@ async fn a_constructor_that_fails_is_reported() {
 }
 
 /// Builds a provider against a copy of the SDK that was changed by `change`, with the workspace's own dependencies.
-fn foreign_plugin(name: &str, change: impl Fn(&Path)) -> PathBuf {
+fn foreign_plugin(name: &str, change: impl Fn(&Path, &Path)) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap();
     let staging = tempfile::tempdir().unwrap();
     let draft = staging.path();
-    copy_changed(&root.join("plugin-api"), &draft.join("plugin-api"));
-    copy_changed(&root.join("host/tests/fixtures/future"), &draft.join("future"));
+    // Folders of its own name: Cargo tells packages in one target folder apart by their path within the workspace.
+    copy_changed(&root.join("plugin-api"), &draft.join(name).join("plugin-api"));
+    copy_changed(&root.join("host/tests/fixtures/future"), &draft.join(name).join("future"));
     let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
     let members = manifest.lines().find(|line| line.starts_with("members")).unwrap();
-    let members = manifest.replace(members, "members = [\"plugin-api\", \"plugin-api/abi\", \"future\"]");
-    fs::write(draft.join("Cargo.toml"), members).unwrap();
-    edit(&draft.join("future/Cargo.toml"), "[lib]", &format!("[lib]\nname = \"{name}\""));
-    change(draft);
+    let ours = ["plugin-api", "plugin-api/abi", "future"].map(|folder| format!("\"{name}/{folder}\""));
+    let manifest = manifest.replace(members, &format!("members = [{}]", ours.join(", ")));
+    let manifest = manifest.replace("path = \"plugin-api", &format!("path = \"{name}/plugin-api"));
+    fs::write(draft.join("Cargo.toml"), manifest).unwrap();
+    edit(&draft.join(name).join("future/Cargo.toml"), "[lib]", &format!("[lib]\nname = \"{name}\""));
+    change(draft, &draft.join(name));
 
     // Files that are the same stay untouched, so that a second run builds nothing.
     let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -218,7 +222,11 @@ fn foreign_plugin(name: &str, change: impl Fn(&Path)) -> PathBuf {
         .output()
         .unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    target.join("debug").join(format!("lib{name}.so"))
+    // Not left where people may look for plugins.
+    let (made, kept) = (target.join("debug").join(format!("lib{name}.so")), work.join("plugin.so"));
+    fs::copy(&made, &kept).unwrap();
+    fs::remove_file(made).unwrap();
+    kept
 }
 
 /// Copies a folder, leaving alone what is the same already.
@@ -242,10 +250,10 @@ fn edit(path: &Path, from: &str, to: &str) {
 }
 
 /// What a later SDK may look like: another version, a new field in a reply, a new variant with data.
-fn later_sdk(work: &Path) {
+fn later_sdk(work: &Path, crates: &Path) {
     edit(&work.join("Cargo.toml"), "version = \"0.1.0\"", "version = \"0.9.3\"");
     edit(&work.join("Cargo.toml"), "plugin-api\", version = \"0.1.0\"", "plugin-api\", version = \"0.9.3\"");
-    let library = work.join("plugin-api/src/model/library.rs");
+    let library = crates.join("plugin-api/src/model/library.rs");
     edit(
         &library,
         "pub struct LibraryPage {",
@@ -264,14 +272,14 @@ async fn plugins_of_another_sdk_load_and_those_of_another_protocol_do_not() {
     use zotify_plugin_api::{Completeness, LibraryChanges, method::PullLibrary};
 
     let later = foreign_plugin("later_sdk", later_sdk);
-    let other = foreign_plugin("other_protocol", |work| {
-        later_sdk(work);
+    let other = foreign_plugin("other_protocol", |work, crates| {
+        later_sdk(work, crates);
         edit(
-            &work.join("plugin-api/src/manifest.rs"),
+            &crates.join("plugin-api/src/manifest.rs"),
             "ProtocolRange { min: 0, max: 0 }",
             "ProtocolRange { min: 7, max: 8 }",
         );
-        edit(&work.join("future/src/lib.rs"), "export_plugin!(\"future\"", "export_plugin!(\"protocol\"");
+        edit(&crates.join("future/src/lib.rs"), "export_plugin!(\"future\"", "export_plugin!(\"protocol\"");
     });
     let config = "[providers.here]\nplugin = \"future\"\nisolation = \"in-process\"\n\
                   [providers.there]\nplugin = \"future\"\n[providers.protocol]\nplugin = \"protocol\"\n";
@@ -288,11 +296,11 @@ async fn plugins_of_another_sdk_load_and_those_of_another_protocol_do_not() {
 
 #[tokio::test]
 async fn a_plugin_of_another_binary_interface_is_refused() {
-    let other = foreign_plugin("other_abi", |work| {
-        edit(&work.join("plugin-api/abi/Cargo.toml"), "version = \"1.0.0\"", "version = \"2.0.0\"");
+    let other = foreign_plugin("other_abi", |work, crates| {
+        edit(&crates.join("plugin-api/abi/Cargo.toml"), "version = \"1.0.0\"", "version = \"2.0.0\"");
         edit(&work.join("Cargo.toml"), "version = \"=1.0.0\"", "version = \"=2.0.0\"");
-        edit(&work.join("future/src/lib.rs"), "novelty: vec![\"unheard\".into()],", "");
-        edit(&work.join("future/src/lib.rs"), "Completeness::Sampled { per_mille: 500 }", "Completeness::Complete");
+        edit(&crates.join("future/src/lib.rs"), "novelty: vec![\"unheard\".into()],", "");
+        edit(&crates.join("future/src/lib.rs"), "Completeness::Sampled { per_mille: 500 }", "Completeness::Complete");
     });
     let lab = Bench::new().with_file(&other, "future.so").start("[providers.one]\nplugin = \"future\"\n").await;
     assert_eq!(lab.problem("one"), "abi_mismatch");

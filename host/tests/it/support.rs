@@ -1,6 +1,9 @@
 //! A running host with a database, a data folder and plugins of its own.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use reqwest::{Client, Method, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::Value;
@@ -9,7 +12,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use zotify_host::{App, AppState, config::Config, server};
 
 /// How long a test waits for something to become true.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The password of [`TestApp::admin`].
 const PASSWORD: &str = "a long enough password";
@@ -89,6 +92,8 @@ impl TestApp {
         std::fs::write(&file, configuration(server, toml)).unwrap();
         let mut config = Config::load(Some(&file)).unwrap_or_else(|e| panic!("{e}"));
         config.plugins.program = Some(env!("CARGO_BIN_EXE_zotify-host").into());
+        config.plugins.directories = vec![dir.path().join("plugins")];
+        offer(&plugin("zotify_plugin_local"), &config.plugins.directories[0]);
         let started = App::start(config).await.unwrap_or_else(|e| panic!("{e}"));
         let app = started.app;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -193,7 +198,7 @@ impl TestApp {
 /// The folder that Cargo puts plugins in.
 pub fn plugins() -> PathBuf {
     let exe = std::env::current_exe().unwrap();
-    exe.parent().and_then(std::path::Path::parent).unwrap().to_owned()
+    exe.parent().and_then(Path::parent).unwrap().to_owned()
 }
 
 /// The shared library of a workspace member.
@@ -201,6 +206,15 @@ pub fn plugin(name: &str) -> PathBuf {
     let path = plugins().join(format!("lib{name}.so"));
     assert!(path.exists(), "{} is missing: run `cargo build --workspace` first", path.display());
     path
+}
+
+/// Puts a plugin into a folder, without copying its megabytes where that can be avoided.
+pub fn offer(plugin: &Path, folder: &Path) {
+    std::fs::create_dir_all(folder).unwrap();
+    let target = folder.join("local.so");
+    if !target.exists() && std::fs::hard_link(plugin, &target).is_err() {
+        std::fs::copy(plugin, target).unwrap();
+    }
 }
 
 /// The files of the demo library that the project ships.
