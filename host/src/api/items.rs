@@ -45,6 +45,8 @@ pub async fn get_item(State(app): State<AppState>, principal: Principal, uri: It
     one(&app, &principal, &uri.0, "catalog:read").await
 }
 
+// The formatter would move the attribute further to the right at every run.
+#[rustfmt::skip]
 macro_rules! one_of_kind {
     ($handler:ident, $kind:expr, $path:literal, $name:literal, $type:ty, $what:literal) => {
         #[doc = $what]
@@ -52,11 +54,11 @@ macro_rules! one_of_kind {
         /// # Errors
         /// 400 `invalid_uri`, 404 `item_not_found` or `wrong_kind`.
         #[utoipa::path(
-                            get, path = $path, operation_id = $name, tag = "Catalogue",
-                            params(("uri" = String, Path, description = "The item's URI.")),
-                            responses((status = 200, description = $what, body = $type)),
-                            security(("bearer" = ["catalog:read"]), ("api_key" = ["catalog:read"]))
-                        )]
+            get, path = $path, operation_id = $name, tag = "Catalogue",
+            params(("uri" = String, Path, description = "The item's URI.")),
+            responses((status = 200, description = $what, body = $type)),
+            security(("bearer" = ["catalog:read"]), ("api_key" = ["catalog:read"]))
+        )]
         pub async fn $handler(State(app): State<AppState>, principal: Principal, uri: ItemUri) -> ApiResult<RawJson> {
             one(&app, &principal, &uri.of_kind($kind)?, "catalog:read").await
         }

@@ -38,6 +38,8 @@ pub struct MediaQuery {
     max_bitrate: Option<u32>,
 }
 
+// The formatter would move the attribute further to the right at every run.
+#[rustfmt::skip]
 macro_rules! media {
     ($handler:ident, $verb:ident, $method:expr, $kind:expr, $path:literal, $name:literal, $what:literal) => {
         #[doc = $what]
@@ -48,19 +50,19 @@ macro_rules! media {
         /// 404 `item_not_found`, `wrong_kind` or `media_not_found`, 412 `precondition_failed`,
         /// 416 `range_not_satisfiable`, 422 `unsupported`, or why the provider failed.
         #[utoipa::path(
-                    $verb, path = $path, operation_id = $name, tag = "Catalogue",
-                    params(
-                        ("uri" = String, Path, description = "The item's URI."), MediaQuery,
-                        ("sig" = Option<String>, Query, description = "Of a signed link."),
-                        ("Range" = Option<String>, Header, description = "One range of bytes, such as `bytes=0-1023`.")
-                    ),
-                    responses(
-                        (status = 200, description = "All bytes.", content_type = "audio/*", body = Vec<u8>),
-                        (status = 206, description = "The wanted range.", content_type = "audio/*", body = Vec<u8>),
-                        (status = 304, description = "The client has them already.")
-                    ),
-                    security(("bearer" = ["catalog:read"]), ("api_key" = ["catalog:read"]), ())
-                )]
+            $verb, path = $path, operation_id = $name, tag = "Catalogue",
+            params(
+                ("uri" = String, Path, description = "The item's URI."), MediaQuery,
+                ("sig" = Option<String>, Query, description = "Of a signed link."),
+                ("Range" = Option<String>, Header, description = "One range of bytes, such as `bytes=0-1023`.")
+            ),
+            responses(
+                (status = 200, description = "All bytes.", content_type = "audio/*", body = Vec<u8>),
+                (status = 206, description = "The wanted range.", content_type = "audio/*", body = Vec<u8>),
+                (status = 304, description = "The client has them already.")
+            ),
+            security(("bearer" = ["catalog:read"]), ("api_key" = ["catalog:read"]), ())
+        )]
         pub async fn $handler(
             State(app): State<AppState>,
             principal: MediaPrincipal,
@@ -164,6 +166,8 @@ pub struct Link {
     expires_at: String,
 }
 
+// The formatter would move the attribute further to the right at every run.
+#[rustfmt::skip]
 macro_rules! link {
     ($handler:ident, $kind:expr, $path:literal, $name:literal) => {
         /// A signed link to the audio, for players that can't send headers. It works for its item only, until it expires
@@ -172,11 +176,11 @@ macro_rules! link {
         /// # Errors
         /// 404 `item_not_found` or `wrong_kind`, 422 `unsupported` or `validation_failed`.
         #[utoipa::path(
-                            post, path = $path, operation_id = $name, tag = "Catalogue", request_body = LinkRequest,
-                            params(("uri" = String, Path, description = "The item's URI.")),
-                            responses((status = 200, description = "The link.", body = Link)),
-                            security(("bearer" = ["catalog:read"]), ("api_key" = ["catalog:read"]))
-                        )]
+            post, path = $path, operation_id = $name, tag = "Catalogue", request_body = LinkRequest,
+            params(("uri" = String, Path, description = "The item's URI.")),
+            responses((status = 200, description = "The link.", body = Link)),
+            security(("bearer" = ["catalog:read"]), ("api_key" = ["catalog:read"]))
+        )]
         pub async fn $handler(
             State(app): State<AppState>,
             principal: Principal,

@@ -61,7 +61,7 @@ pub async fn replace_entries(tx: &mut Tx, account: &str, playlist: &str, entries
     let mut position = 0i64;
     for chunk in entries.chunks(ROWS) {
         let mut sql = Sql::many(
-            &**tx,
+            tx,
             "INSERT INTO playlist_items (account_id, playlist_uri, position, entry_id, item_uri, head, doc) VALUES ",
         );
         for (n, entry) in chunk.iter().enumerate() {

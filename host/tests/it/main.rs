@@ -8,6 +8,7 @@ mod support;
 
 mod accounts;
 mod auth;
+mod catalogue;
 mod cli;
 mod crash;
 mod docs;

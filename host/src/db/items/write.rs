@@ -32,7 +32,7 @@ const UPDATE: &str = " ON CONFLICT (account_id, uri) DO UPDATE SET saved = exclu
 pub async fn upsert(tx: &mut Tx, account: &str, run: &str, saved: bool, rows: &[Row]) -> sqlx::Result<()> {
     let now = now_ms();
     for chunk in rows.chunks(ROWS) {
-        let mut sql = Sql::many(&**tx, COLUMNS);
+        let mut sql = Sql::many(tx, COLUMNS);
         for (n, row) in chunk.iter().enumerate() {
             sql.push(if n == 0 { "(" } else { ",(" });
             bind_row(&mut sql, account, run, saved, now, row);
@@ -68,7 +68,7 @@ async fn link_artists(tx: &mut Tx, account: &str, rows: &[Row]) -> sqlx::Result<
     if by.is_empty() {
         return Ok(());
     }
-    let mut sql = Sql::many(&**tx, "DELETE FROM item_artists WHERE account_id = ");
+    let mut sql = Sql::many(tx, "DELETE FROM item_artists WHERE account_id = ");
     sql.bind(account.to_owned()).push(" AND item_uri IN ").bind_list(by.iter().map(|row| row.uri.to_string()));
     sql.query().execute(&mut **tx).await?;
     let mut links = Vec::new();
@@ -78,8 +78,7 @@ async fn link_artists(tx: &mut Tx, account: &str, rows: &[Row]) -> sqlx::Result<
         }
     }
     for chunk in links.chunks(ROWS) {
-        let mut sql =
-            Sql::many(&**tx, "INSERT INTO item_artists (account_id, item_uri, artist_uri, kind, pos) VALUES ");
+        let mut sql = Sql::many(tx, "INSERT INTO item_artists (account_id, item_uri, artist_uri, kind, pos) VALUES ");
         for (n, (row, artist, pos)) in chunk.iter().enumerate() {
             sql.push(if n == 0 { "(" } else { ",(" }).bind(account.to_owned()).push(",").bind(row.uri.to_string());
             sql.push(",").bind((*artist).clone()).push(",").bind(row.kind().as_str().to_owned()).push(",");
@@ -124,7 +123,7 @@ pub async fn added_at(db: &mut AnyConnection, account: &str, uris: &[String]) ->
 pub async fn seen(tx: &mut Tx, account: &str, run: &str, uris: &[String]) -> sqlx::Result<u64> {
     let mut found = 0;
     for chunk in uris.chunks(URIS) {
-        let mut sql = Sql::many(&**tx, "UPDATE items SET missing_run = NULL, missing_since = NULL, seen_run = ");
+        let mut sql = Sql::many(tx, "UPDATE items SET missing_run = NULL, missing_since = NULL, seen_run = ");
         sql.bind(run.to_owned()).push(" WHERE account_id = ").bind(account.to_owned());
         sql.push(" AND saved = 1 AND uri IN ").bind_list(chunk.iter().cloned());
         found += sql.query().execute(&mut **tx).await?.rows_affected();
@@ -136,7 +135,7 @@ pub async fn seen(tx: &mut Tx, account: &str, run: &str, uris: &[String]) -> sql
 /// confirmation stay with the run that missed them first.
 pub async fn mark_removed(tx: &mut Tx, account: &str, run: &str, uris: &[String]) -> sqlx::Result<()> {
     for chunk in uris.chunks(URIS) {
-        let mut sql = Sql::many(&**tx, "UPDATE items SET missing_run = ");
+        let mut sql = Sql::many(tx, "UPDATE items SET missing_run = ");
         sql.bind(run.to_owned()).push(" WHERE account_id = ").bind(account.to_owned());
         sql.push(" AND saved = 1 AND missing_since IS NULL AND uri IN ").bind_list(chunk.iter().cloned());
         sql.query().execute(&mut **tx).await?;
