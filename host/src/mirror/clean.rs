@@ -210,7 +210,7 @@ fn is_date(text: &str) -> bool {
 
 /// Brings a time into one form, so that it sorts and compares as text.
 fn time(value: &mut Option<String>) {
-    *value = value.take().and_then(|text| parse_time(&text)).map(|ms| rfc3339(ms));
+    *value = value.take().and_then(|text| parse_time(&text)).map(rfc3339);
 }
 
 /// An RFC 3339 time in milliseconds since 1970.

@@ -177,7 +177,7 @@ fn narrow(sql: &mut Sql, dialect: Dialect, source: &Source, filter: &Filter) {
         sql.push(if missing { " AND i.missing_since IS NOT NULL" } else { " AND i.missing_since IS NULL" });
     }
     if let Some(words) = &filter.words {
-        matching(sql, dialect, &[source.account.clone()], filter.kind.as_slice(), words);
+        matching(sql, dialect, std::slice::from_ref(&source.account), filter.kind.as_slice(), words);
     }
     not_before(sql, source);
 }
