@@ -60,7 +60,8 @@ pub async fn replace_entries(tx: &mut Tx, account: &str, playlist: &str, entries
         .await?;
     let mut position = 0i64;
     for chunk in entries.chunks(ROWS) {
-        let mut sql = Sql::new(
+        let mut sql = Sql::many(
+            &**tx,
             "INSERT INTO playlist_items (account_id, playlist_uri, position, entry_id, item_uri, head, doc) VALUES ",
         );
         for (n, entry) in chunk.iter().enumerate() {
@@ -69,7 +70,7 @@ pub async fn replace_entries(tx: &mut Tx, account: &str, playlist: &str, entries
             sql.push(",").bind(entry.head.clone()).push(",").bind(entry.doc.clone()).push(")");
             position += 1;
         }
-        sql.query().execute(&mut **tx).await?;
+        sql.query().persistent(chunk.len() == ROWS).execute(&mut **tx).await?;
     }
     Ok(())
 }

@@ -9,8 +9,8 @@ use crate::{
     mirror::{Row, clean::rfc3339},
 };
 
-/// Rows per statement: 24 values each must stay below SQLite's 32,766 per statement.
-const ROWS: usize = 250;
+/// Rows per statement: 21 values each must stay below SQLite's 32,766 per statement.
+const ROWS: usize = 100;
 /// URIs per statement.
 const URIS: usize = 500;
 
@@ -32,7 +32,7 @@ const UPDATE: &str = " ON CONFLICT (account_id, uri) DO UPDATE SET saved = exclu
 pub async fn upsert(tx: &mut Tx, account: &str, run: &str, saved: bool, rows: &[Row]) -> sqlx::Result<()> {
     let now = now_ms();
     for chunk in rows.chunks(ROWS) {
-        let mut sql = Sql::new(COLUMNS);
+        let mut sql = Sql::many(&**tx, COLUMNS);
         for (n, row) in chunk.iter().enumerate() {
             sql.push(if n == 0 { "(" } else { ",(" });
             bind_row(&mut sql, account, run, saved, now, row);
@@ -42,7 +42,8 @@ pub async fn upsert(tx: &mut Tx, account: &str, run: &str, saved: bool, rows: &[
         if !saved {
             sql.push(" WHERE items.saved = 0");
         }
-        sql.query().execute(&mut **tx).await?;
+        // Only full chunks are worth keeping prepared.
+        sql.query().persistent(chunk.len() == ROWS).execute(&mut **tx).await?;
         if saved {
             link_artists(tx, account, chunk).await?;
             link_playlists(tx, account, chunk).await?;
@@ -67,7 +68,7 @@ async fn link_artists(tx: &mut Tx, account: &str, rows: &[Row]) -> sqlx::Result<
     if by.is_empty() {
         return Ok(());
     }
-    let mut sql = Sql::new("DELETE FROM item_artists WHERE account_id = ");
+    let mut sql = Sql::many(&**tx, "DELETE FROM item_artists WHERE account_id = ");
     sql.bind(account.to_owned()).push(" AND item_uri IN ").bind_list(by.iter().map(|row| row.uri.to_string()));
     sql.query().execute(&mut **tx).await?;
     let mut links = Vec::new();
@@ -77,7 +78,8 @@ async fn link_artists(tx: &mut Tx, account: &str, rows: &[Row]) -> sqlx::Result<
         }
     }
     for chunk in links.chunks(ROWS) {
-        let mut sql = Sql::new("INSERT INTO item_artists (account_id, item_uri, artist_uri, kind, pos) VALUES ");
+        let mut sql =
+            Sql::many(&**tx, "INSERT INTO item_artists (account_id, item_uri, artist_uri, kind, pos) VALUES ");
         for (n, (row, artist, pos)) in chunk.iter().enumerate() {
             sql.push(if n == 0 { "(" } else { ",(" }).bind(account.to_owned()).push(",").bind(row.uri.to_string());
             sql.push(",").bind((*artist).clone()).push(",").bind(row.kind().as_str().to_owned()).push(",");
@@ -85,7 +87,7 @@ async fn link_artists(tx: &mut Tx, account: &str, rows: &[Row]) -> sqlx::Result<
         }
         // An artist may be credited twice.
         sql.push(" ON CONFLICT (account_id, item_uri, artist_uri) DO NOTHING");
-        sql.query().execute(&mut **tx).await?;
+        sql.query().persistent(chunk.len() == ROWS).execute(&mut **tx).await?;
     }
     Ok(())
 }
@@ -109,7 +111,7 @@ async fn link_playlists(tx: &mut Tx, account: &str, rows: &[Row]) -> sqlx::Resul
 pub async fn added_at(db: &mut AnyConnection, account: &str, uris: &[String]) -> sqlx::Result<HashMap<String, i64>> {
     let mut known = HashMap::new();
     for chunk in uris.chunks(URIS) {
-        let mut sql = Sql::new("SELECT uri, added_at FROM items WHERE account_id = ");
+        let mut sql = Sql::many(db, "SELECT uri, added_at FROM items WHERE account_id = ");
         sql.bind(account.to_owned()).push(" AND uri IN ").bind_list(chunk.iter().cloned());
         for row in sql.query().fetch_all(&mut *db).await? {
             known.insert(row.try_get(0)?, row.try_get(1)?);
@@ -122,7 +124,7 @@ pub async fn added_at(db: &mut AnyConnection, account: &str, uris: &[String]) ->
 pub async fn seen(tx: &mut Tx, account: &str, run: &str, uris: &[String]) -> sqlx::Result<u64> {
     let mut found = 0;
     for chunk in uris.chunks(URIS) {
-        let mut sql = Sql::new("UPDATE items SET missing_run = NULL, missing_since = NULL, seen_run = ");
+        let mut sql = Sql::many(&**tx, "UPDATE items SET missing_run = NULL, missing_since = NULL, seen_run = ");
         sql.bind(run.to_owned()).push(" WHERE account_id = ").bind(account.to_owned());
         sql.push(" AND saved = 1 AND uri IN ").bind_list(chunk.iter().cloned());
         found += sql.query().execute(&mut **tx).await?.rows_affected();
@@ -134,7 +136,7 @@ pub async fn seen(tx: &mut Tx, account: &str, run: &str, uris: &[String]) -> sql
 /// confirmation stay with the run that missed them first.
 pub async fn mark_removed(tx: &mut Tx, account: &str, run: &str, uris: &[String]) -> sqlx::Result<()> {
     for chunk in uris.chunks(URIS) {
-        let mut sql = Sql::new("UPDATE items SET missing_run = ");
+        let mut sql = Sql::many(&**tx, "UPDATE items SET missing_run = ");
         sql.bind(run.to_owned()).push(" WHERE account_id = ").bind(account.to_owned());
         sql.push(" AND saved = 1 AND missing_since IS NULL AND uri IN ").bind_list(chunk.iter().cloned());
         sql.query().execute(&mut **tx).await?;

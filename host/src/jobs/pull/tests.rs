@@ -83,7 +83,10 @@ impl World {
     }
 
     async fn ended(&self, pull: &Pull) -> PullRun {
-        pull_runs::find(self.app.db.read(), &[self.account.id.clone()], &pull.at.run).await.unwrap().unwrap()
+        pull_runs::find(self.app.db.read(), std::slice::from_ref(&self.account.id), &pull.at.run)
+            .await
+            .unwrap()
+            .unwrap()
     }
 
     fn sources(&self) -> Vec<Source> {
@@ -98,7 +101,7 @@ impl World {
     }
 
     async fn doc(&self, uri: &str) -> Option<Value> {
-        let found = items::find(self.app.db.read(), &[self.account.id.clone()], uri).await.unwrap();
+        let found = items::find(self.app.db.read(), std::slice::from_ref(&self.account.id), uri).await.unwrap();
         found.map(|found| serde_json::from_str(&found.doc).unwrap())
     }
 
@@ -516,4 +519,63 @@ async fn searching_finds_words_in_any_order_and_titles_first() {
     world.run(LibraryPage { listing: Listing::Changes, ..page([song("5", "Wannabe", "Spice Girls")]) }).await;
     assert_eq!(world.search("stop", &all, 10).await, ["Don't Stop Me Now"]);
     assert_eq!(world.search("wannabe", &all, 10).await, ["Wannabe"]);
+}
+
+/// Prints what a large library costs: `cargo test -p zotify-host --lib -- --ignored --nocapture large`.
+#[tokio::test]
+#[ignore = "takes a while and proves nothing by itself: its figures are for people"]
+async fn a_large_library_in_figures() {
+    use std::time::Instant;
+    const TRACKS: usize = 100_000;
+    let world = World::new().await;
+    let words =
+        ["love", "night", "blue", "river", "stone", "light", "dance", "fire", "heart", "lonely", "street", "moon"];
+    let word = |n: usize| words[n % words.len()];
+    let tracks = |from: usize| {
+        (from..from + 400).map(move |n| {
+            let mut song = track(n, &format!("{} {} {n}", word(n / 7), word(n / 3)));
+            song.artists = vec![ArtistRef {
+                name: format!("{} band {}", word(n / 11), n % 900),
+                uri: Some(uri(&format!("fake:artist:{}", n % 900))),
+            }];
+            let album = n / 12;
+            let title = format!("{} nights {album}", word(album));
+            song.album = Some(AlbumRef { title, uri: Some(uri(&format!("fake:album:{album}"))) });
+            song.track_number = Some(1 + (n % 12) as u32);
+            song
+        })
+    };
+    for round in ["first", "again"] {
+        let mut pull = world.pull(None).await;
+        pull.can.playlists = false;
+        let started = Instant::now();
+        for from in (0..TRACKS).step_by(400) {
+            let next = (from + 400 < TRACKS).then(|| from.to_string());
+            pull.store_library(page(tracks(from)), next).await.unwrap();
+        }
+        pull.finish().await.unwrap();
+        println!("{round}: {:.0} tracks/s", TRACKS as f64 / started.elapsed().as_secs_f64());
+    }
+    let all = ["track", "album", "artist", "playlist", "show", "episode"];
+    for query in ["love", "l", "lov", "stone river", "band 17", "99999", "nothing"] {
+        let started = Instant::now();
+        let wanted = Wanted { text: query, kinds: &all };
+        let (part, _) = items::search(&world.app.db, &world.sources(), &wanted, None, 50).await.unwrap();
+        println!("search {query:?}: {} in {:?}", part.count, started.elapsed());
+    }
+    let mut slice = Slice { order: Order::Title, descending: false, after: None, limit: 50 };
+    let filter = Filter { kind: Some("track"), ..Filter::default() };
+    for after in [None, Some((items::Key::Text("stone".into()), String::new()))] {
+        slice.after = after;
+        let started = Instant::now();
+        items::list(&world.app.db, &world.sources(), &filter, &slice).await.unwrap();
+        println!("page: {:?}", started.elapsed());
+    }
+    let words = crate::mirror::fold::Query::parse("love");
+    let started = Instant::now();
+    items::list(&world.app.db, &world.sources(), &Filter { words, ..filter.clone() }, &slice).await.unwrap();
+    println!("filtered page: {:?}", started.elapsed());
+    let started = Instant::now();
+    items::children(&world.app.db, &world.sources(), "fake:album:5000", None, 50).await.unwrap();
+    println!("album: {:?}", started.elapsed());
 }
