@@ -12,7 +12,7 @@ use super::{JobContext, JobError, JobKind, context::clean};
 use crate::{
     AppState,
     db::{
-        self, Tx,
+        self, Dialect, Tx,
         jobs::lease::{self, Claim},
         now_ms,
     },
@@ -39,6 +39,9 @@ const CLEAR_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Runs jobs until `shutdown`. Those that run then are told to stop and put back, to go on from their checkpoint at the
 /// next start.
 pub async fn run(app: AppState, shutdown: CancellationToken) {
+    if let Err(error) = take_over(&app).await {
+        tracing::warn!("jobs that were cut off go on when their leases end: {error}");
+    }
     let mut running = JoinSet::new();
     let mut clear = time::interval(CLEAR_EVERY);
     while !shutdown.is_cancelled() {
@@ -52,6 +55,17 @@ pub async fn run(app: AppState, shutdown: CancellationToken) {
         }
     }
     while running.join_next().await.is_some() {}
+}
+
+/// Only one process uses a SQLite database: what runs there at the start was cut off, and goes on at once. Other nodes may
+/// share a PostgreSQL one, so leases there must run out.
+async fn take_over(app: &AppState) -> sqlx::Result<()> {
+    if app.db.dialect() == Dialect::Postgres {
+        return Ok(());
+    }
+    let mut tx = app.db.write().await?;
+    lease::expire_all(&mut tx).await?;
+    tx.commit().await
 }
 
 async fn claim_all(app: &AppState, shutdown: &CancellationToken, running: &mut JoinSet<()>) {

@@ -109,6 +109,8 @@ pub(super) async fn launch(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
+        // Ctrl-C on a terminal goes to the whole group: the host stops first, and then its plugins.
+        .process_group(0)
         .spawn()?;
     record(label, child.stdout.take());
     record(label, child.stderr.take());

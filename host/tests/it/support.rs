@@ -92,8 +92,9 @@ impl TestApp {
         std::fs::write(&file, configuration(server, toml)).unwrap();
         let mut config = Config::load(Some(&file)).unwrap_or_else(|e| panic!("{e}"));
         config.plugins.program = Some(env!("CARGO_BIN_EXE_zotify-host").into());
-        config.plugins.directories = vec![dir.path().join("plugins")];
-        offer(&plugin("zotify_plugin_local"), &config.plugins.directories[0]);
+        let folder = dir.path().join("plugins");
+        offer(&plugin("zotify_plugin_local"), &folder);
+        config.plugins.directories.push(folder);
         let started = App::start(config).await.unwrap_or_else(|e| panic!("{e}"));
         let app = started.app;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -72,6 +72,15 @@ pub async fn claim(tx: &mut Tx, dialect: Dialect, owner: &str, lease_until: i64)
     sqlx::query_as(sql).bind(now_ms()).bind(owner.to_owned()).bind(lease_until).fetch_optional(&mut **tx).await
 }
 
+/// Ends all leases: for a database that only this process uses, where they are those of one that is gone.
+///
+/// # Errors
+/// When the database fails.
+pub async fn expire_all(tx: &mut Tx) -> sqlx::Result<()> {
+    sqlx::query("UPDATE jobs SET lease_until = 0 WHERE state = 'running'").execute(&mut **tx).await?;
+    Ok(())
+}
+
 /// Renews a lease; answers whether the job should stop, or nothing when the lease is lost.
 ///
 /// # Errors
