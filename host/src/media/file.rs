@@ -7,10 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::{
-    errno::Errno,
-    fcntl::{OFlag, OpenHow, ResolveFlag, openat2},
-};
+use nix::errno::Errno;
+#[cfg(target_os = "linux")]
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
 use super::conditional::Validators;
 
@@ -77,7 +76,13 @@ fn open_beneath(roots: &[PathBuf], path: &Path) -> Result<Opened, OpenError> {
     Ok(Opened { size: meta.len(), modified_s: meta.mtime(), modified_ns: meta.mtime_nsec(), inode: meta.ino(), file })
 }
 
+#[cfg(not(target_os = "linux"))]
+fn resolve_beneath(_: &File, _: &Path) -> Result<File, Errno> {
+    Err(Errno::ENOSYS)
+}
+
 /// The kernel itself refuses to leave the folder, by `..` or by a link. Never waits for a pipe's other end.
+#[cfg(target_os = "linux")]
 fn resolve_beneath(folder: &File, relative: &Path) -> Result<File, Errno> {
     let how = OpenHow::new()
         .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)
@@ -85,7 +90,7 @@ fn resolve_beneath(folder: &File, relative: &Path) -> Result<File, Errno> {
     openat2(folder, relative, how).map(File::from)
 }
 
-/// For kernels before 5.6.
+/// For Linux before 5.6 and other systems.
 fn resolve_by_name(root: &Path, path: &Path) -> Result<File, OpenError> {
     let real = path.canonicalize().map_err(from_io)?;
     let root = root.canonicalize().map_err(from_io)?;
