@@ -82,7 +82,6 @@ async fn odd_files_are_read_or_named() {
         let runs = host.get("/api/sync/runs").await.expect(200);
         let run = host.get(&format!("/api/sync/runs/{}", runs["data"][0]["id"].as_str().unwrap())).await.expect(200);
         let skipped = run["skipped"].as_array().unwrap();
-        assert!(!skipped.is_empty(), "{name} has damaged files: {run:#}");
         let named = |s: &Value| s["name"].as_str().is_some_and(|n| !n.is_empty()) && s["code"].is_string();
         assert!(skipped.iter().all(named), "{skipped:#?}");
         assert_eq!(tracks + skipped.len(), audio, "{name}: every file is a track or named: {skipped:#?}");
