@@ -58,8 +58,15 @@ check: ## format, lints, unit and integration tests on SQLite; no root
 	  then $(CARGO) nextest run --locked --workspace --no-tests=warn; \
 	  else $(CARGO) test --locked --workspace --lib --bins --tests; fi
 
+.PHONY: postgres
+postgres: ## the host's tests on PostgreSQL (needs Debian's postgresql; starts a server of its own)
+	$(CARGO) build --locked --workspace
+	if $(CARGO) nextest --version >/dev/null 2>&1; \
+	  then .ci/postgres $(CARGO) nextest run --locked -p zotify-host; \
+	  else .ci/postgres $(CARGO) test --locked -p zotify-host --lib --bins --tests; fi
+
 .PHONY: test
-test: deny check docs ## check, the documentation's own tests, dependency rules: what a change must pass
+test: deny check postgres docs ## check on both databases, documentation, dependency rules: what a change must pass
 	$(CARGO) test --locked --workspace --doc
 
 .PHONY: docs

@@ -105,3 +105,11 @@ async fn only_trusted_proxies_set_the_prefix() {
     let sly = trusting.request(Method::GET, "/openapi.json").header("x-forwarded-prefix", "//evil.example");
     assert_eq!(trusting.send(sly).await.json()["servers"][0]["url"], "/");
 }
+
+/// The suite runs on the database that it is asked to run on.
+#[tokio::test]
+async fn the_database_is_the_wanted_one() {
+    let host = TestApp::start().await;
+    let postgres = std::env::var_os("ZOTIFY_TEST_DATABASE_URL").is_some();
+    assert_eq!(host.app.db.dialect() == zotify_host::db::Dialect::Postgres, postgres);
+}

@@ -11,9 +11,8 @@ use serde_json::Value;
 use crate::support::TestApp;
 
 /// What the local provider takes for audio.
-const AUDIO: [&str; 16] = [
-    "mp3", "flac", "ogg", "oga", "opus", "m4a", "m4b", "mp4", "aac", "wav", "aiff", "aif", "ape", "wv", "mpc", "spx",
-];
+const AUDIO: [&str; 16] =
+    ["mp3", "flac", "ogg", "oga", "opus", "m4a", "m4b", "mp4", "aac", "wav", "aiff", "aif", "ape", "wv", "mpc", "spx"];
 
 /// The folder of a peer; none where it was not fetched.
 fn peer(name: &str) -> Option<PathBuf> {

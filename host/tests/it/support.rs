@@ -12,7 +12,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use zotify_host::{App, AppState, config::Config, server};
 
 /// How long a test waits for something to become true.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The password of [`TestApp::admin`].
 const PASSWORD: &str = "a long enough password";
@@ -89,7 +89,8 @@ impl TestApp {
     /// A host in a folder that may hold the data of an earlier one.
     pub async fn at(dir: TempDir, server: &str, toml: &str) -> Self {
         let file = dir.path().join("zotify.toml");
-        std::fs::write(&file, configuration(server, toml)).unwrap();
+        let database = database(dir.path()).await;
+        std::fs::write(&file, configuration(server, &database, toml)).unwrap();
         let mut config = Config::load(Some(&file)).unwrap_or_else(|e| panic!("{e}"));
         config.plugins.program = Some(env!("CARGO_BIN_EXE_zotify-host").into());
         let folder = dir.path().join("plugins");
@@ -237,9 +238,31 @@ pub fn demo_folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/demo-library").canonicalize().unwrap()
 }
 
-fn configuration(server: &str, sections: &str) -> String {
+fn configuration(server: &str, database: &str, sections: &str) -> String {
+    format!("[server]\nmode = \"dev\"\nlisten = \"127.0.0.1:0\"\ndata_dir = \"data\"\n{server}\n{database}\n{sections}")
+}
+
+/// The database of a host in a folder: SQLite, or a schema of its own on the server that `ZOTIFY_TEST_DATABASE_URL` names.
+/// A later host in the same folder gets the same one.
+async fn database(folder: &Path) -> String {
+    let Ok(server) = std::env::var("ZOTIFY_TEST_DATABASE_URL") else {
+        return "[database]\nurl = \"sqlite://data/zotify.db\"".into();
+    };
+    let note = folder.join("schema");
+    let schema = std::fs::read_to_string(&note).unwrap_or_default();
+    let schema = if schema.is_empty() { new_schema(&server).await } else { schema };
+    std::fs::write(note, &schema).unwrap();
     format!(
-        "[server]\nmode = \"dev\"\nlisten = \"127.0.0.1:0\"\ndata_dir = \"data\"\n{server}\n\
-         [database]\nurl = \"sqlite://data/zotify.db\"\n{sections}"
+        "[database]\nurl = \"{server}?options=-c%20search_path%3D{schema}\"\n\
+         [secrets]\nmaster_key = \"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\""
     )
+}
+
+async fn new_schema(server: &str) -> String {
+    let schema = format!("t{}", ulid::Ulid::generate().to_string().to_lowercase());
+    let db = zotify_host::db::Db::connect(server).await.unwrap();
+    let sql = sqlx::AssertSqlSafe(format!("CREATE SCHEMA {schema}"));
+    sqlx::query(sql).execute(db.read()).await.unwrap();
+    db.close().await;
+    schema
 }
