@@ -48,9 +48,9 @@ pub struct SearchQuery {
     providers: Option<String>,
     /// Only this account.
     account: Option<String>,
-    /// Where to look.
+    /// Where to look; `library` without it.
     #[serde(default)]
-    #[param(inline, default = "library")]
+    #[param(inline)]
     scope: Where,
 }
 

@@ -47,9 +47,9 @@ pub enum Format {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ExportQuery {
-    /// As what.
+    /// As what; `m3u8` without it.
     #[serde(default)]
-    #[param(inline, default = "m3u8")]
+    #[param(inline)]
     format: Format,
 }
 
