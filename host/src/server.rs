@@ -2,7 +2,12 @@
 
 use std::{future::Future, net::SocketAddr, time::Duration};
 
-use axum::{Router, extract::DefaultBodyLimit, middleware::from_fn, middleware::from_fn_with_state};
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request},
+    middleware::from_fn,
+    middleware::from_fn_with_state,
+};
 use tokio::net::TcpListener;
 use tower::ServiceBuilder;
 use tower_http::{
@@ -11,9 +16,9 @@ use tower_http::{
         CompressionLayer,
         predicate::{DefaultPredicate, NotForContentType, Predicate as _},
     },
-    trace::{DefaultMakeSpan, DefaultOnFailure, DefaultOnResponse, TraceLayer},
+    trace::{DefaultOnFailure, DefaultOnResponse, TraceLayer},
 };
-use tracing::Level;
+use tracing::{Level, Span};
 
 use crate::{
     AppState,
@@ -30,7 +35,8 @@ pub fn service(app: AppState) -> Router {
         .layer(from_fn(request_id::layer))
         .layer(
             TraceLayer::new_for_http()
-                .make_span_with(DefaultMakeSpan::new().level(Level::TRACE))
+                // Its own span would hold the query, in which signatures of links stand; the span of the request does not.
+                .make_span_with(|_: &Request| Span::none())
                 .on_request(())
                 .on_response(DefaultOnResponse::new().level(Level::DEBUG))
                 .on_failure(DefaultOnFailure::new().level(Level::DEBUG)),

@@ -23,6 +23,9 @@ use crate::{
     providers::Lane,
 };
 
+/// The widest picture that can be asked for, in pixels.
+pub(super) const MAX_SIZE: u32 = 10_000;
+
 /// Which picture.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -35,7 +38,7 @@ pub struct ArtworkQuery {
 /// A picture of an item; that of its album or show where it has none of its own.
 ///
 /// # Errors
-/// 404 `item_not_found` or `artwork_not_found`, 422 `unsupported`, or why the provider failed.
+/// 400 `invalid_query`, 404 `item_not_found` or `artwork_not_found`, 422 `unsupported`, or why the provider failed.
 #[utoipa::path(
     get, path = "/api/artwork/{uri}", operation_id = "get_artwork", tag = "Catalogue",
     params(
@@ -56,6 +59,9 @@ pub async fn get_artwork(
     headers: HeaderMap,
 ) -> ApiResult<Response> {
     principal.require("catalog:read")?;
+    if query.size.is_some_and(|size| !(1..=MAX_SIZE).contains(&size)) {
+        return Err(ApiError::bad_request("invalid_query", "size is a width of 1 to 10000 pixels"));
+    }
     let (uri, found, pictures) = find(&app, &principal, uri).await?;
     let handle = lookup::capable(&app, &uri, capability::ARTWORK_READ, "pictures")?;
     let locator = nearest(pictures, query.size).map(|picture| picture.locator);

@@ -79,10 +79,7 @@ async fn limited(request: Request) -> Result<Request, ApiError> {
 
 fn origin(client: &Client, headers: &HeaderMap) -> Origin {
     let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-    Origin {
-        address: client.ip.to_string(),
-        user_agent: user_agent.map(|text| text.chars().take(MAX_USER_AGENT).collect()),
-    }
+    Origin { address: client.ip, user_agent: user_agent.map(|text| text.chars().take(MAX_USER_AGENT).collect()) }
 }
 
 /// A new user.

@@ -8,7 +8,7 @@ use zotify_plugin_api::{Children, Kind, LibraryKind, PageRequest, ProviderError,
 use super::{
     extract::ItemUri,
     model::{Album, Episode, Item, Track},
-    page::{Meta, Page, Paging, ProviderPart, RawPage, cursor},
+    page::{Meta, Page, Paging, ProviderPart, RawPage, cursor, invalid_cursor},
     raw,
 };
 use crate::{
@@ -98,6 +98,9 @@ async fn children(
     }
     let list = format!("children:{uri}");
     let after: Option<After> = paging.after(&list)?;
+    if matches!(&after, Some(After::Mirror(key, _)) if !order(relation).fits(key)) {
+        return Err(invalid_cursor());
+    }
     let mut providers = scope.freshness(app);
     if !matches!(after, Some(After::Mirror(..))) && knows_more(app, uri) {
         let at = match &after {
@@ -112,6 +115,11 @@ async fn children(
     }
     let (part, last) = held(app, &scope, uri, relation, after, paging.limit()).await?;
     Ok(answer(part, &list, last, paging, providers))
+}
+
+/// How the mirror sorts children.
+fn order(relation: Relation) -> Order {
+    if relation == Relation::ArtistAlbums { Order::ReleaseDate } else { Order::Place }
 }
 
 /// Whether the provider knows children that the library does not hold.
@@ -148,7 +156,7 @@ async fn held(
     let sources = scope.sources();
     let mut part = if relation == Relation::ArtistAlbums {
         let filter = Filter { kind: Some("album"), artist: Some(uri.to_string()), ..Filter::default() };
-        let slice = Slice { order: Order::ReleaseDate, descending: true, after, limit };
+        let slice = Slice { order: order(relation), descending: true, after, limit };
         items::list(&app.db, &sources, &filter, &slice).await?
     } else {
         items::children(&app.db, &sources, uri.as_str(), after, limit).await?

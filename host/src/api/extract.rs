@@ -3,7 +3,7 @@
 use axum::{
     Json as AxumJson,
     extract::{
-        FromRequest, FromRequestParts, Path, Query as AxumQuery, Request,
+        FromRequest, FromRequestParts, Path as AxumPath, Query as AxumQuery, Request,
         rejection::{JsonRejection, PathRejection},
     },
     http::{StatusCode, request::Parts},
@@ -102,6 +102,20 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
+/// What the path names. One that is not what it should be, such as bytes that are no UTF-8, is a 400 `invalid_path`.
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        AxumPath::<T>::from_request_parts(parts, state)
+            .await
+            .map(|AxumPath(value)| Self(value))
+            .map_err(|e: PathRejection| ApiError::bad_request("invalid_path", e.body_text()))
+    }
+}
+
 /// The item URI in the path, whatever its kind.
 pub struct ItemUri(pub Uri);
 
@@ -109,13 +123,9 @@ impl<S: Send + Sync> FromRequestParts<S> for ItemUri {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let text = Path::<std::collections::HashMap<String, String>>::from_request_parts(parts, state)
-            .await
-            .map_err(|e: PathRejection| ApiError::bad_request("invalid_path", e.body_text()))?
-            .0
-            .remove("uri")
-            .unwrap_or_default();
-        parse_uri(&text).map(Self)
+        let Path(mut named) =
+            Path::<std::collections::HashMap<String, String>>::from_request_parts(parts, state).await?;
+        parse_uri(&named.remove("uri").unwrap_or_default()).map(Self)
     }
 }
 

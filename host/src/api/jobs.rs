@@ -1,12 +1,12 @@
 //! `/api/jobs`: what runs in the background.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    extract::{Json, Query},
+    extract::{Json, Path, Query},
     page::{Meta, Page, Paging, cursor},
     rfc3339,
 };

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use zotify_plugin_api::Kind;
 
 use super::{
-    extract::{Json, Query, Valid, parse_uri},
+    extract::{Json, Path, Query, Valid, parse_uri},
     items::{Uris, valid},
     model::Item,
-    page::{Meta, Page, Paging, RawPage, cursor},
+    page::{Meta, Page, Paging, RawPage, cursor, invalid_cursor},
     raw, rfc3339,
 };
 use crate::{
@@ -22,6 +22,9 @@ use crate::{
     mirror::{Scope, fold, lookup::kind_of_plural},
 };
 
+/// The longest words or genre to look for, in bytes.
+const MAX_TEXT: usize = 500;
+
 /// Which items to list, and in which order.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -30,6 +33,7 @@ pub struct LibraryQuery {
     #[param(example = "-added_at")]
     pub(super) sort: Option<String>,
     /// Words; each must start a word of title, artists or album.
+    #[param(max_length = 500)]
     pub(super) q: Option<String>,
     /// Only these providers, separated by commas.
     pub(super) providers: Option<String>,
@@ -42,6 +46,7 @@ pub struct LibraryQuery {
     /// Only by this artist.
     pub(super) artist: Option<String>,
     /// Only of this genre; case and accents make no difference.
+    #[param(max_length = 500)]
     pub(super) genre: Option<String>,
     /// Released in this year or later.
     #[param(minimum = 1, maximum = 9999)]
@@ -73,6 +78,14 @@ impl LibraryQuery {
     }
 
     fn filter(&self, kind: Kind) -> ApiResult<Filter> {
+        for (name, text) in [("q", &self.q), ("genre", &self.genre)] {
+            if text.as_ref().is_some_and(|text| text.len() > MAX_TEXT) {
+                return Err(ApiError::bad_request(
+                    "invalid_query",
+                    format!("{name} may have at most {MAX_TEXT} bytes"),
+                ));
+            }
+        }
         let words =
             match self.q.as_deref().map(str::trim).filter(|q| !q.is_empty()) {
                 Some(q) => Some(fold::Query::parse(q).ok_or_else(|| {
@@ -149,6 +162,9 @@ pub(super) async fn list(
     let scope = Scope::of(app, principal).await?.narrowed(query.providers.as_deref(), query.account.as_deref())?;
     let list = format!("library:{kind}:{order:?}:{descending}");
     let after: Option<(Key, String)> = paging.after(&list)?;
+    if after.as_ref().is_some_and(|(key, _)| !order.fits(key)) {
+        return Err(invalid_cursor());
+    }
     let slice = Slice { order, descending, after, limit: paging.limit() };
     let part = items::list(&app.db, &scope.sources(), &filter, &slice).await?;
     let next_cursor = part.last.as_ref().and_then(|last| cursor(&list, last));

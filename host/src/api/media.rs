@@ -47,7 +47,7 @@ macro_rules! media {
         /// Answers ranges, `If-Range`, `If-None-Match`, `If-Match` and their kin. A signed link needs no header.
         ///
         /// # Errors
-        /// 404 `item_not_found`, `wrong_kind` or `media_not_found`, 412 `precondition_failed`,
+        /// 400 `invalid_query`, 404 `item_not_found`, `wrong_kind` or `media_not_found`, 412 `precondition_failed`,
         /// 416 `range_not_satisfiable`, 422 `unsupported`, or why the provider failed.
         #[utoipa::path(
             $verb, path = $path, operation_id = $name, tag = "Catalogue",
@@ -123,6 +123,9 @@ async fn serve(
     principal.require("catalog:read")?;
     if query.format.as_ref().is_some_and(|f| f.len() > 16 || !f.bytes().all(|b| b.is_ascii_alphanumeric())) {
         return Err(ApiError::bad_request("invalid_query", "format is a short word such as mp3 or opus"));
+    }
+    if query.max_bitrate.is_some_and(|rate| !(8..=10_000).contains(&rate)) {
+        return Err(ApiError::bad_request("invalid_query", "max_bitrate is 8 to 10000 kbit/s"));
     }
     let found = find(app, principal, uri).await?;
     let handle = lookup::capable(app, uri, capability::MEDIA_STREAM, "audio")?;

@@ -17,10 +17,11 @@ pub use playlist::{Owner, Playlist, PlaylistEntryItem, PlaylistItem, UnknownItem
 pub use show::{Episode, Show, ShowRef};
 pub use track::{AlbumRef, Audio, Gain, ReplayGain, Track};
 
+use super::artwork::MAX_SIZE;
+
 /// Any item; `kind` says which.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(untagged)]
-#[schema(discriminator = "kind")]
 pub enum Item {
     /// A track.
     Track(Track),
@@ -86,7 +87,7 @@ pub struct Artwork {
 /// The addresses of an item's pictures. The provider's own locators stay in the host.
 fn artwork(uri: &Uri, pictures: &[contract::Artwork]) -> Vec<Artwork> {
     let url = |width: Option<u32>| match width {
-        Some(width) => format!("/api/artwork/{uri}?size={width}"),
+        Some(width) => format!("/api/artwork/{uri}?size={}", width.clamp(1, MAX_SIZE)),
         None => format!("/api/artwork/{uri}"),
     };
     let picture = |p: &contract::Artwork| Artwork { url: url(p.width), width: p.width, height: p.height };

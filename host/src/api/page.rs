@@ -20,6 +20,8 @@ pub const DEFAULT_LIMIT: u32 = 50;
 pub const MAX_LIMIT: u32 = 200;
 /// The longest cursor, in bytes.
 const MAX_CURSOR: usize = 2048;
+/// NUL in a JSON text.
+const NUL: &[u8] = br"\u0000";
 
 /// Which page of a list.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -44,16 +46,22 @@ impl Paging {
     /// 400 `invalid_cursor`.
     pub fn after<K: DeserializeOwned>(&self, scope: &str) -> Result<Option<K>, ApiError> {
         let Some(cursor) = &self.cursor else { return Ok(None) };
-        let invalid = || {
-            ApiError::bad_request("invalid_cursor", "the cursor is not one of this list; start again without a cursor")
-        };
         if cursor.len() > MAX_CURSOR {
-            return Err(invalid());
+            return Err(invalid_cursor());
         }
-        let json = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| invalid())?;
-        let (found, keys): (String, K) = serde_json::from_slice(&json).map_err(|_| invalid())?;
-        if found == scope { Ok(Some(keys)) } else { Err(invalid()) }
+        let json = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| invalid_cursor())?;
+        // PostgreSQL takes no NUL in a text, and no list has a key with one.
+        if json.windows(NUL.len()).any(|part| part == NUL) {
+            return Err(invalid_cursor());
+        }
+        let (found, keys): (String, K) = serde_json::from_slice(&json).map_err(|_| invalid_cursor())?;
+        if found == scope { Ok(Some(keys)) } else { Err(invalid_cursor()) }
     }
+}
+
+/// 400 `invalid_cursor`.
+pub fn invalid_cursor() -> ApiError {
+    ApiError::bad_request("invalid_cursor", "the cursor is not one of this list; start again without a cursor")
 }
 
 /// Makes the cursor that [`Paging::after`] reads.

@@ -31,6 +31,7 @@ pub struct PlaylistQuery {
     /// `title` or `added_at`; with `-` in front the other way round.
     sort: Option<String>,
     /// Words; each must start a word of name or owner.
+    #[param(max_length = 500)]
     q: Option<String>,
     /// Only these providers, separated by commas.
     providers: Option<String>,

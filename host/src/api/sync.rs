@@ -1,9 +1,8 @@
 //! `/api/sync`: reading libraries anew, and what became of it.
 
-use axum::{
-    extract::{Path, State},
-    http::StatusCode,
-};
+use std::collections::BTreeSet;
+
+use axum::{extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{json, value::RawValue};
 use ulid::Ulid;
@@ -11,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use zotify_plugin_api::LibraryKind;
 
 use super::{
-    extract::{Json, Query},
+    extract::{Json, Path, Query, Valid},
     page::{Meta, Page, Paging, cursor},
     raw::raw,
     rfc3339,
@@ -46,14 +45,17 @@ pub enum Direction {
 }
 
 /// What to sync.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, garde::Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SyncRequest {
-    /// Ids of accounts; all that the caller sees where there are none.
+    /// Ids of accounts, at most 500; all that the caller sees where there are none.
     #[serde(default)]
-    accounts: Vec<String>,
+    #[garde(length(max = 500))]
+    #[schema(max_items = 500)]
+    accounts: BTreeSet<String>,
     /// Which way.
     #[serde(default)]
+    #[garde(skip)]
     direction: Direction,
 }
 
@@ -78,7 +80,7 @@ pub struct SyncJob {
 /// Reads the libraries of accounts anew, as one job for each. Where one is queued already, that one is answered.
 ///
 /// # Errors
-/// 404 `account_not_found`, 422 `unsupported` for a direction other than `pull`.
+/// 404 `account_not_found`, 422 `validation_failed`, or `unsupported` for a direction other than `pull`.
 #[utoipa::path(
     post, path = "/api/sync", operation_id = "start_sync", tag = "Library", request_body = SyncRequest,
     responses((status = 202, description = "The jobs that do it.", body = SyncJobs)),
@@ -87,7 +89,7 @@ pub struct SyncJob {
 pub async fn start_sync(
     State(app): State<AppState>,
     principal: Principal,
-    Json(request): Json<SyncRequest>,
+    Valid(request): Valid<SyncRequest>,
 ) -> ApiResult<(StatusCode, Json<SyncJobs>)> {
     principal.require("library:write")?;
     if request.direction != Direction::Pull {

@@ -1,5 +1,7 @@
 //! Sessions: what a sign-in starts, refresh tokens keep alive and access tokens name.
 
+use std::net::IpAddr;
+
 use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
@@ -42,10 +44,10 @@ pub struct Grant {
 }
 
 /// Where a sign-in comes from.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Origin {
     /// The client's network address.
-    pub address: String,
+    pub address: IpAddr,
     /// What the client calls itself.
     pub user_agent: Option<String>,
 }
@@ -59,7 +61,7 @@ pub async fn start(app: &App, tx: &mut Tx, user_id: &str, origin: Origin) -> Res
         id: Ulid::generate().to_string(),
         user_id: user_id.to_owned(),
         kind: "api".into(),
-        address: Some(origin.address),
+        address: Some(origin.address.to_string()),
         user_agent: origin.user_agent,
         expires_at: session_end(app),
     };

@@ -1,7 +1,9 @@
 //! Slows down guessing of passwords: after a few failures in a row each further one costs twice the wait.
 //!
-//! Failures count by name and address, so that nobody can lock out a user from elsewhere. They are kept in the database,
+//! Failures count by name and network, so that nobody can lock out a user from elsewhere. They are kept in the database,
 //! so that neither a restart nor a second node gives more guesses.
+
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::{
     App,
@@ -16,26 +18,34 @@ const MAX_WAIT: i64 = 15 * 60 * 1000;
 /// After this time without a failure all is forgotten, in milliseconds.
 const MEMORY: i64 = 60 * 60 * 1000;
 
-/// Makes sure that a sign-in with this name from this address need not wait.
+/// Where guesses come from: an IPv4 address, or a /64 of IPv6, since whoever has one address of that has them all.
+pub fn network(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V6(ip) => format!("{}/64", Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
+        ip @ IpAddr::V4(_) => ip.to_string(),
+    }
+}
+
+/// Makes sure that a sign-in with this name from this network need not wait.
 ///
 /// # Errors
 /// 429 `too_many_attempts` with `Retry-After`.
-pub async fn check(app: &App, name_key: &str, address: &str) -> Result<(), ApiError> {
-    refuse_until(db::sign_ins::blocked_until(app.db.read(), name_key, address).await?)
+pub async fn check(app: &App, name_key: &str, network: &str) -> Result<(), ApiError> {
+    refuse_until(db::sign_ins::blocked_until(app.db.read(), name_key, network).await?)
 }
 
 /// Counts a wrong password.
 ///
 /// # Errors
 /// 429 where others failed in the meantime, so that many guesses at once are not answered; or when the database fails.
-pub async fn count_failure(app: &App, name_key: &str, address: &str) -> Result<(), ApiError> {
+pub async fn count_failure(app: &App, name_key: &str, network: &str) -> Result<(), ApiError> {
     let mut tx = app.db.write().await?;
-    lock(&mut tx, name_key, address).await?;
-    let blocked = db::sign_ins::blocked_until(&mut *tx, name_key, address).await?;
+    lock(&mut tx, name_key, network).await?;
+    let blocked = db::sign_ins::blocked_until(&mut *tx, name_key, network).await?;
     let now = now_ms();
-    let failures = db::sign_ins::count_failure(&mut tx, name_key, address, now - MEMORY).await?;
+    let failures = db::sign_ins::count_failure(&mut tx, name_key, network, now - MEMORY).await?;
     if let Some(wait) = wait(failures) {
-        db::sign_ins::block(&mut tx, name_key, address, now + wait).await?;
+        db::sign_ins::block(&mut tx, name_key, network, now + wait).await?;
     }
     tx.commit().await?;
     refuse_until(blocked)
@@ -45,19 +55,19 @@ pub async fn count_failure(app: &App, name_key: &str, address: &str) -> Result<(
 ///
 /// # Errors
 /// 429 where others failed in the meantime: the right one of many guesses at once must not show.
-pub async fn succeed(tx: &mut Tx, name_key: &str, address: &str) -> Result<(), ApiError> {
-    lock(tx, name_key, address).await?;
-    let blocked = db::sign_ins::blocked_until(&mut **tx, name_key, address).await?;
+pub async fn succeed(tx: &mut Tx, name_key: &str, network: &str) -> Result<(), ApiError> {
+    lock(tx, name_key, network).await?;
+    let blocked = db::sign_ins::blocked_until(&mut **tx, name_key, network).await?;
     refuse_until(blocked)?;
     if blocked.is_some() {
-        db::sign_ins::clear(tx, name_key, address).await?;
+        db::sign_ins::clear(tx, name_key, network).await?;
     }
     Ok(())
 }
 
 /// One at a time: what one guess adds, the next one sees.
-async fn lock(tx: &mut Tx, name_key: &str, address: &str) -> sqlx::Result<()> {
-    db::state::lock(tx, &format!("sign-in:{address}:{name_key}")).await
+async fn lock(tx: &mut Tx, name_key: &str, network: &str) -> sqlx::Result<()> {
+    db::state::lock(tx, &format!("sign-in:{network}:{name_key}")).await
 }
 
 /// How long to wait after so many failures, in milliseconds.
@@ -82,6 +92,16 @@ fn refuse_until(blocked_until: Option<i64>) -> Result<(), ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_is_an_ipv4_address_or_a_64_of_ipv6() {
+        let of = |ip: &str| network(ip.parse().unwrap());
+        assert_eq!(of("192.0.2.7"), "192.0.2.7");
+        assert_eq!(of("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
+        assert_eq!(of("2001:db8:1:2::ffff"), of("2001:db8:1:2:8000::"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+    }
 
     #[test]
     fn waits_double_up_to_a_quarter_of_an_hour() {

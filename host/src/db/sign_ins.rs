@@ -1,4 +1,4 @@
-//! Failed sign-ins by name and address (`sign_in_failures`).
+//! Failed sign-ins by name and the network that they come from (`sign_in_failures`).
 
 use sqlx::any::AnyExecutor;
 

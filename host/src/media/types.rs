@@ -13,11 +13,11 @@ pub(super) enum Purpose {
     Picture,
 }
 
-/// A media type in lower case without parameters, if it may be served. Never HTML, scripts or SVG.
+/// A media type in lower case without parameters, if it may be served. Never HTML, scripts, SVG, or what ends in `+xml`:
+/// browsers show that as a document, with its scripts.
 pub(super) fn allowed(purpose: Purpose, content_type: &str) -> Option<String> {
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let token =
-        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.+_".contains(&b));
+    let token = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
     let (kind, subtype) = essence.split_once('/')?;
     let fine = match purpose {
         Purpose::Audio => {
@@ -86,6 +86,7 @@ mod tests {
             (Purpose::Audio, "audio/"),
             (Purpose::Audio, "audio/x\r\nset-cookie: a=b"),
             (Purpose::Audio, ""),
+            (Purpose::Audio, "audio/x+xml"),
             (Purpose::Picture, "image/svg+xml"),
             (Purpose::Picture, "audio/flac"),
         ] {

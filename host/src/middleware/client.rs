@@ -41,17 +41,24 @@ fn identify(config: &Config, peer: IpAddr, headers: &HeaderMap) -> Client {
     if !trusted(peer) {
         return Client { ip: peer, prefix: configured.unwrap_or_default() };
     }
-    // The nearest address that is not a proxy of ours; everything before it may be made up.
-    let ip = headers
-        .get_all("x-forwarded-for")
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|list| list.split(','))
-        .filter_map(|address| address.trim().parse::<IpAddr>().ok())
-        .rfind(|ip| !trusted(*ip))
-        .unwrap_or(peer);
+    let ip = forwarded_for(headers, trusted).unwrap_or(peer);
     let prefix = configured.or_else(|| forwarded_prefix(headers)).unwrap_or_default();
     Client { ip, prefix }
+}
+
+/// The nearest address that is not a proxy of ours. Everything before it may be made up, and so may what stands before
+/// something that is no address: that is not looked past.
+fn forwarded_for(headers: &HeaderMap, trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+    let lists = headers.get_all("x-forwarded-for").iter().map(|value| value.to_str().unwrap_or_default());
+    let hops: Vec<_> = lists.flat_map(|list| list.split(',')).map(address).collect();
+    hops.into_iter().rev().map_while(|ip| ip).find(|ip| !trusted(*ip))
+}
+
+/// An address as proxies write it: some add a port.
+fn address(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let ip = text.parse().or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()));
+    ip.ok().map(|ip| ip.to_canonical())
 }
 
 fn forwarded_prefix(headers: &HeaderMap) -> Option<String> {
@@ -69,5 +76,44 @@ impl<S: Send + Sync> FromRequestParts<S> for Client {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         let unknown = || Self { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), prefix: String::new() };
         Ok(parts.extensions.get::<Self>().cloned().unwrap_or_else(unknown))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn found(lists: &[&'static str]) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        for list in lists {
+            headers.append("x-forwarded-for", HeaderValue::from_static(list));
+        }
+        let trusted = |ip: IpAddr| ip.to_string().starts_with("10.");
+        forwarded_for(&headers, trusted).map(|ip| ip.to_string())
+    }
+
+    #[test]
+    fn the_nearest_stranger_is_the_client() {
+        for (lists, client) in [
+            (&["192.0.2.1"][..], Some("192.0.2.1")),
+            (&["198.51.100.9, 192.0.2.1, 10.0.0.2"], Some("192.0.2.1")),
+            (&["198.51.100.9", "192.0.2.1"], Some("192.0.2.1")),
+            (&["192.0.2.1:4711"], Some("192.0.2.1")),
+            (&["[2001:db8::1]:4711"], Some("2001:db8::1")),
+            (&["::ffff:192.0.2.1"], Some("192.0.2.1")),
+            (&["10.0.0.3, 10.0.0.2"], None),
+            (&[], None),
+        ] {
+            assert_eq!(found(lists).as_deref(), client, "{lists:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_before_nonsense_is_believed() {
+        for lists in [&["198.51.100.9, unknown"][..], &["198.51.100.9, _hidden, 10.0.0.2"], &["198.51.100.9,"]] {
+            assert_eq!(found(lists), None, "{lists:?}");
+        }
     }
 }

@@ -8,6 +8,8 @@ use crate::db::Dialect;
 const MAX_KEY: usize = 120;
 /// Words of a query beyond this are not looked at.
 const MAX_QUERY_CHUNKS: usize = 12;
+/// Parts of one stretch without spaces beyond this are not looked at.
+const MAX_CHUNK_PARTS: usize = 16;
 /// Longer words are cut.
 const MAX_WORD: usize = 64;
 
@@ -106,8 +108,9 @@ impl Query {
     /// Reads a query; none where it has no word.
     pub fn parse(text: &str) -> Option<Self> {
         let folded = fold(text);
-        let chunks = folded.split_whitespace().map(parts).filter(|parts| !parts.is_empty()).take(MAX_QUERY_CHUNKS);
-        let chunks: Vec<_> = chunks.collect();
+        let mut chunks: Vec<_> =
+            folded.split_whitespace().map(parts).filter(|parts| !parts.is_empty()).take(MAX_QUERY_CHUNKS).collect();
+        chunks.iter_mut().for_each(|parts| parts.truncate(MAX_CHUNK_PARTS));
         (!chunks.is_empty()).then_some(Self { chunks })
     }
 
@@ -192,5 +195,7 @@ mod tests {
         assert_eq!(search_text([long.as_str()]).len(), MAX_WORD);
         let many = Query::parse(&"a ".repeat(500)).unwrap();
         assert_eq!(many.chunks.len(), MAX_QUERY_CHUNKS);
+        let dotted = Query::parse(&"a.".repeat(500)).unwrap();
+        assert_eq!(dotted.chunks[0].len(), MAX_CHUNK_PARTS);
     }
 }

@@ -210,6 +210,22 @@ async fn guessing_is_slowed_down_per_name() {
 }
 
 #[tokio::test]
+async fn other_addresses_of_one_network_give_no_more_guesses() {
+    let host = TestApp::configured("trusted_proxies = [\"127.0.0.1/32\"]", "").await;
+    host.make_user("anna", false).await;
+    let guess = async |address: String| {
+        let body = json!({"username": "anna", "password": "not the password"});
+        let request = host.request(Method::POST, "/api/auth/login").header("x-forwarded-for", address);
+        host.send(request.json(&body)).await.status.as_u16()
+    };
+    for n in 0..10 {
+        assert_eq!(guess(format!("2001:db8:1:2::{n:x}")).await, 401);
+    }
+    assert_eq!(guess("2001:db8:1:2:ffff::1".into()).await, 429);
+    assert_eq!(guess("2001:db8:1:3::1".into()).await, 401);
+}
+
+#[tokio::test]
 async fn many_guesses_at_once_are_no_way_around() {
     let host = TestApp::start().await;
     host.make_user("anna", false).await;

@@ -1,7 +1,13 @@
 //! What holds for every request.
 
+use std::{
+    io::Write,
+    sync::{Arc, Mutex},
+};
+
 use reqwest::Method;
 use serde_json::json;
+use tower::ServiceExt as _;
 
 use crate::support::TestApp;
 
@@ -112,4 +118,60 @@ async fn the_database_is_the_wanted_one() {
     let host = TestApp::start().await;
     let postgres = std::env::var_os("ZOTIFY_TEST_DATABASE_URL").is_some();
     assert_eq!(host.app.db.dialect() == zotify_host::db::Dialect::Postgres, postgres);
+}
+
+#[tokio::test]
+async fn paths_that_are_no_text_are_problems() {
+    let host = TestApp::start().await.admin().await;
+    for path in ["/api/jobs/%ff", "/api/sync/runs/%ff", "/api/library/%ff", "/api/providers/%ff", "/api/tracks/%ff"] {
+        host.get(path).await.expect_problem(400, "invalid_path");
+    }
+    host.get("/docs/%ff").await.expect_problem(400, "invalid_path");
+}
+
+/// What is logged, as text.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_level_of_the_log_holds_queries_or_credentials() {
+    let host = TestApp::start().await;
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_span_events(tracing_subscriber::fmt::format::FmtSpan::FULL)
+        .with_writer(move || writer.clone())
+        .finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let request = axum::http::Request::get("/api/tracks/local:track:x/media?sig=SIGNATURE")
+        .header("authorization", "Bearer CREDENTIAL")
+        .body(axum::body::Body::empty())
+        .unwrap();
+    let reply = zotify_host::server::service(host.app.clone()).oneshot(request).await.unwrap();
+    assert_eq!(reply.status(), 401);
+    let body = r#"{"username": "anna", "password": "PASSWORD"}"#;
+    let request = axum::http::Request::post("/api/auth/login")
+        .header("content-type", "application/json")
+        .body(axum::body::Body::from(body))
+        .unwrap();
+    let reply = zotify_host::server::service(host.app.clone()).oneshot(request).await.unwrap();
+    assert_eq!(reply.status(), 401);
+    drop(guard);
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("/api/tracks/local:track:x/media"), "{text}");
+    for secret in ["SIGNATURE", "CREDENTIAL", "PASSWORD"] {
+        assert!(!text.contains(secret), "{secret} is logged: {text}");
+    }
 }

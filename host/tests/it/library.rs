@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::support::{TestApp, demo_folder};
 
 /// A copy of the demo library that a test may change.
-fn music() -> TempDir {
+pub fn music() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     copy(&demo_folder(), dir.path());
     dir
@@ -36,14 +36,14 @@ fn configuration(music: &Path, isolation: &str) -> String {
 }
 
 /// A signed-in host that has scanned a library.
-async fn scanned(music: &Path) -> TestApp {
+pub async fn scanned(music: &Path) -> TestApp {
     let host = TestApp::with(&configuration(music, "process")).await.admin().await;
     host.until("/api/providers/local", |provider| provider["state"] == "started").await;
     host.until("/api/sync/runs", |runs| runs["data"][0]["state"] == "applied").await;
     host
 }
 
-async fn all(host: &TestApp, kind: &str) -> Vec<Value> {
+pub async fn all(host: &TestApp, kind: &str) -> Vec<Value> {
     host.get(&format!("/api/library/{kind}?limit=200")).await.expect(200)["data"].as_array().unwrap().clone()
 }
 
@@ -51,7 +51,7 @@ async fn track(host: &TestApp, title: &str) -> Value {
     all(host, "tracks").await.into_iter().find(|t| t["title"] == title).unwrap_or_else(|| panic!("no {title}"))
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+pub fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_else(|| panic!("no {key} in {value:#}"))
 }
 

@@ -21,4 +21,5 @@ mod peers;
 mod plugin_cli;
 mod plugin_loading;
 mod providers;
+mod strangers;
 mod supervisor;

@@ -19,25 +19,36 @@ use crate::{
 pub(crate) struct Trouble {
     /// `folder_missing`, `folder_empty` or `folder_unreadable`.
     pub code: &'static str,
-    /// One sentence for people.
+    /// One sentence for people. Every user may read it, so it tells no path of the server.
     pub detail: String,
+    /// The folder.
+    path: PathBuf,
 }
 
 impl Trouble {
     /// A folder that is not there.
     pub(crate) fn missing(path: &Path) -> Self {
-        Self { code: "folder_missing", detail: format!("the folder {} does not exist", path.display()) }
+        Self::new("folder_missing", path, "does not exist")
     }
 
     /// A folder that held music, and now holds none.
     pub(crate) fn empty(path: &Path) -> Self {
-        let detail = format!("the folder {} is empty, though it held music; is a drive missing?", path.display());
-        Self { code: "folder_empty", detail }
+        Self::new("folder_empty", path, "is empty, though it held music; is a drive missing?")
     }
 
     /// A folder that cannot be listed.
     pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Self {
-        Self { code: "folder_unreadable", detail: format!("the folder {} cannot be read: {error}", path.display()) }
+        Self::new("folder_unreadable", path, &format!("cannot be read: {error}"))
+    }
+
+    fn new(code: &'static str, path: &Path, what: &str) -> Self {
+        let name = path.file_name().unwrap_or(path.as_os_str()).display();
+        Self { code, detail: format!("the folder {name} {what}"), path: path.to_owned() }
+    }
+
+    /// The same with the whole path, for admins.
+    pub(crate) fn for_admins(&self) -> String {
+        format!("{}: {}", self.path.display(), self.detail)
     }
 }
 

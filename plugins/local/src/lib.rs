@@ -20,7 +20,7 @@ mod text;
 mod watch;
 
 use blocking::blocking;
-use folders::Folders;
+use folders::{Folders, Trouble};
 use ids::FileKey;
 use items::Uris;
 pub use settings::Settings;
@@ -73,9 +73,9 @@ impl Provider for Local {
     async fn check(&self, _: Call<()>) -> Result<Checked> {
         let folders = self.with_folders(|folders| Ok(folders.clone())).await?;
         if let (true, Some(trouble)) = (folders.present.is_empty(), folders.troubles.first()) {
-            return Err(ProviderError::unavailable(trouble.detail.clone()).with_code(trouble.code));
+            return Err(ProviderError::unavailable(trouble.for_admins()).with_code(trouble.code));
         }
-        let mut warnings: Vec<String> = folders.troubles.into_iter().map(|trouble| trouble.detail).collect();
+        let mut warnings: Vec<String> = folders.troubles.iter().map(Trouble::for_admins).collect();
         warnings.extend(self.watch.iter().flat_map(Watch::warnings));
         Ok(Checked { warnings, ..Checked::default() })
     }

@@ -13,7 +13,7 @@ pub struct Album {
     #[schema(value_type = String, example = "local:album:x1")]
     pub uri: Uri,
     /// Always `album`.
-    #[schema(value_type = String, example = "album")]
+    #[schema(value_type = String, pattern = "^album$", example = "album")]
     pub kind: Kind,
     /// The instance that owns it.
     #[schema(example = "local")]

@@ -13,7 +13,7 @@ pub struct Artist {
     #[schema(value_type = String, example = "local:artist:9hF3")]
     pub uri: Uri,
     /// Always `artist`.
-    #[schema(value_type = String, example = "artist")]
+    #[schema(value_type = String, pattern = "^artist$", example = "artist")]
     pub kind: Kind,
     /// The instance that owns it.
     #[schema(example = "local")]

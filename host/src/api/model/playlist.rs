@@ -13,7 +13,7 @@ pub struct Playlist {
     #[schema(value_type = String, example = "local:playlist:m4")]
     pub uri: Uri,
     /// Always `playlist`.
-    #[schema(value_type = String, example = "playlist")]
+    #[schema(value_type = String, pattern = "^playlist$", example = "playlist")]
     pub kind: Kind,
     /// The instance that owns it.
     #[schema(example = "local")]
@@ -107,7 +107,7 @@ pub enum PlaylistEntryItem {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct UnknownItem {
     /// Always `unknown`.
-    #[schema(example = "unknown")]
+    #[schema(value_type = String, pattern = "^unknown$")]
     pub kind: String,
     /// What the playlist says of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -13,7 +13,7 @@ pub struct Show {
     #[schema(value_type = String, example = "podcast:show:b7")]
     pub uri: Uri,
     /// Always `show`.
-    #[schema(value_type = String, example = "show")]
+    #[schema(value_type = String, pattern = "^show$", example = "show")]
     pub kind: Kind,
     /// The instance that owns it.
     #[schema(example = "podcast")]
@@ -78,7 +78,7 @@ pub struct Episode {
     #[schema(value_type = String, example = "podcast:episode:b7-12")]
     pub uri: Uri,
     /// Always `episode`.
-    #[schema(value_type = String, example = "episode")]
+    #[schema(value_type = String, pattern = "^episode$", example = "episode")]
     pub kind: Kind,
     /// The instance that owns it.
     #[schema(example = "podcast")]

@@ -13,7 +13,7 @@ pub struct Track {
     #[schema(value_type = String, example = "local:track:kq7R")]
     pub uri: Uri,
     /// Always `track`.
-    #[schema(value_type = String, example = "track")]
+    #[schema(value_type = String, pattern = "^track$", example = "track")]
     pub kind: Kind,
     /// The instance that owns it.
     #[schema(example = "local")]

@@ -57,7 +57,7 @@ pub struct ExportQuery {
 /// set, else relative to this address.
 ///
 /// # Errors
-/// 400 `invalid_query`, 404 `item_not_found` or `wrong_kind`.
+/// 400 `invalid_query`, 403 `insufficient_scope` for M3U without `catalog:read`, 404 `item_not_found` or `wrong_kind`.
 #[utoipa::path(
     get, path = "/api/playlists/{uri}/export", operation_id = "export_playlist", tag = "Playlists",
     params(("uri" = String, Path, description = "The playlist's URI."), ExportQuery),
@@ -73,6 +73,10 @@ pub async fn export_playlist(
     Query(query): Query<ExportQuery>,
 ) -> ApiResult<Response> {
     principal.require("playlists:read")?;
+    if query.format == Format::M3u8 {
+        // Whoever holds a signed link can read what it names.
+        principal.require("catalog:read")?;
+    }
     let uri = uri.of_kind(Kind::Playlist)?;
     let scope = Scope::of(&app, &principal).await?.narrowed_to(uri.instance());
     let playlist = held(&app, &scope, &uri).await?;

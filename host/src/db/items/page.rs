@@ -43,6 +43,11 @@ impl Order {
         }
     }
 
+    /// Whether rows in this order have such keys. A database that compares a number with a text fails, or finds nothing.
+    pub fn fits(self, key: &Key) -> bool {
+        self.is_number() == matches!(key, Key::Int(_))
+    }
+
     fn is_number(self) -> bool {
         matches!(self, Self::AddedAt | Self::Place)
     }
