@@ -14,6 +14,7 @@ mod crash;
 mod docs;
 mod edge;
 mod endpoints;
+mod fan_out;
 mod jobs;
 mod library;
 mod peers;
