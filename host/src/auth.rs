@@ -16,4 +16,4 @@ pub use passwords::Passwords;
 pub use principal::{Admin, MediaPrincipal, Principal};
 pub use scopes::Scopes;
 pub use tokens::Tokens;
-pub use users::{Role, create_user};
+pub use users::Role;

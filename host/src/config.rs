@@ -34,7 +34,7 @@ pub use self::{
     auth::{Auth, Registration},
     database::Database,
     error::{ConfigErrors, Problem},
-    instance::{Instance, Isolation, RESERVED_IDS, is_instance_id},
+    instance::{Instance, Isolation, RESERVED_IDS},
     layers::Source,
     log::{Log, LogFormat},
     plugins::{Breaker, Plugins, Quarantine, SandboxPolicy},
@@ -115,19 +115,6 @@ impl Config {
         config.sources = sources;
         paths::resolve(&mut config)?;
         Ok(config)
-    }
-
-    /// The folder that relative paths start from.
-    pub fn base_dir(&self) -> &Path {
-        &self.base_dir
-    }
-
-    /// A path from the configuration made absolute: `~` is the home folder, relative ones start from [`Self::base_dir`].
-    ///
-    /// # Errors
-    /// With a sentence, when the home folder is unknown.
-    pub fn absolute(&self, path: &Path) -> Result<PathBuf, &'static str> {
-        paths::absolute(&self.base_dir, path)
     }
 
     /// The SQLite file; nothing with PostgreSQL and for a database in memory.

@@ -20,7 +20,6 @@ pub use types::disposition;
 use self::{
     body::Chunks,
     conditional::{Decision, Part, Validators},
-    types::Purpose as TypePurpose,
 };
 use crate::{
     App,
@@ -165,7 +164,7 @@ fn unsatisfiable(size: u64) -> Response {
 
 fn check_type(asked: &Asked<'_>, known: &Known) -> ApiResult<()> {
     if asked.purpose == Purpose::Picture {
-        if types::allowed(TypePurpose::Picture, &known.content_type).is_none() {
+        if types::allowed(Purpose::Picture, &known.content_type).is_none() {
             return Err(bad_source("the provider's picture is of a type that is not served"));
         }
         if known.size.is_some_and(|size| size > MAX_PICTURE) {
@@ -210,8 +209,7 @@ impl Plan {
     }
 
     fn describe(&self, headers: &mut HeaderMap, asked: &Asked<'_>) {
-        let purpose = if asked.purpose == Purpose::Picture { TypePurpose::Picture } else { TypePurpose::Audio };
-        let content_type = types::allowed(purpose, &self.known.content_type).unwrap_or(types::UNKNOWN.to_owned());
+        let content_type = types::allowed(asked.purpose, &self.known.content_type).unwrap_or(types::UNKNOWN.to_owned());
         let extension = self.known.extension.as_deref().unwrap_or_else(|| types::extension(&content_type));
         headers.insert(header::CONTENT_DISPOSITION, disposition("inline", asked.name, extension));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

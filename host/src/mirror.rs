@@ -12,8 +12,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use zotify_plugin_api::SignIn;
-
 pub use row::Row;
 pub use scope::Scope;
 
@@ -62,8 +60,7 @@ async fn look(app: &AppState, pulled: &mut HashSet<String>, all_due: bool) {
         if handle.state() != State::Started || !(first || all_due) {
             continue;
         }
-        let shared = handle.manifest().is_some_and(|manifest| manifest.sign_in == SignIn::None);
-        match pull_instance(app, handle.id(), shared, first).await {
+        match pull_instance(app, handle.id(), first).await {
             Ok(()) => {
                 pulled.insert(handle.id().to_owned());
             }
@@ -72,12 +69,7 @@ async fn look(app: &AppState, pulled: &mut HashSet<String>, all_due: bool) {
     }
 }
 
-async fn pull_instance(app: &AppState, instance: &str, shared: bool, first: bool) -> sqlx::Result<()> {
-    let mut tx = app.db.write().await?;
-    if shared {
-        accounts::ensure_shared(&mut tx, instance).await?;
-    }
-    tx.commit().await?;
+async fn pull_instance(app: &AppState, instance: &str, first: bool) -> sqlx::Result<()> {
     let due = |account: &Account| first || account.last_pull_at.is_none_or(|at| at + PULL_EVERY_MS <= now_ms());
     for account in accounts::of_instance(&app.db, instance).await?.iter().filter(|account| due(account)) {
         pull_soon(app, account, 0).await?;

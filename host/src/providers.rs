@@ -55,13 +55,6 @@ pub enum Notice {
         /// The account's id.
         account: Option<String>,
     },
-    /// The state of an instance changed.
-    StateChanged {
-        /// The instance.
-        instance: String,
-        /// What it is now.
-        state: State,
-    },
     /// A trigger of an automation fired.
     Triggered {
         /// The instance.
@@ -143,13 +136,7 @@ impl Registry {
     }
 
     fn make_handle(&self, id: &str, automation: bool, instance: &config::Instance) -> Arc<InstanceHandle> {
-        let (notices, name) = (self.0.notices.clone(), id.to_owned());
-        let changed = Box::new(move |state| {
-            // Nobody has to listen.
-            let _ = notices.send(Notice::StateChanged { instance: name.clone(), state });
-        });
-        let state = if instance.enabled { State::Loading } else { State::Disabled };
-        let health = health::Health::new(state, changed);
+        let health = health::Health::new(if instance.enabled { State::Loading } else { State::Disabled });
         let limits = self.0.config.plugins.clone();
         Arc::new(InstanceHandle::new(id, automation, instance.clone(), limits, health, self.0.stop.child_token()))
     }
@@ -178,11 +165,6 @@ impl Registry {
     /// The instances of providers, by id.
     pub fn instances(&self) -> Vec<Arc<InstanceHandle>> {
         self.handles().into_iter().filter(|handle| !handle.automation).collect()
-    }
-
-    /// The instances of automations, by id.
-    pub fn automations(&self) -> Vec<Arc<InstanceHandle>> {
-        self.handles().into_iter().filter(|handle| handle.automation).collect()
     }
 
     /// An instance of either kind.

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The compiler that built the plugin.
-pub const RUSTC_VERSION: &str = env!("ZOTIFY_RUSTC_VERSION");
+const RUSTC_VERSION: &str = env!("ZOTIFY_RUSTC_VERSION");
 
 /// A provider of this library.
 pub struct ProviderEntry {

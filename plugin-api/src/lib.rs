@@ -35,8 +35,9 @@ pub use provider::{ByteStream, Provider};
 /// What plugin authors need most, for `use zotify_plugin_api::prelude::*`.
 pub mod prelude {
     pub use crate::{
-        Automation, ByteStream, Call, Context, ErrorKind, Provider, ProviderError, ProviderManifest, Result,
-        capability, export_plugin, model::*, register_automation, register_provider,
+        Automation, ByteStream, Call, Context, ErrorKind, FileAccess, FilePermission, HostPermission, LibraryKind,
+        Permissions, Provider, ProviderError, ProviderManifest, Result, SettingOr, SignIn, capability, export_plugin,
+        model::*, register_automation, register_provider,
     };
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};
@@ -46,7 +47,7 @@ pub mod prelude {
 /// Items that the exported macros name; not part of the contract.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::export::{AutomationEntry, LibraryInfo, ProviderEntry, RUSTC_VERSION};
+    pub use crate::export::{AutomationEntry, LibraryInfo, ProviderEntry};
     pub use abi_stable;
     pub use inventory;
     pub use zotify_plugin_abi as abi;

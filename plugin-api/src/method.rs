@@ -30,9 +30,6 @@ macro_rules! methods {
             type Request = $request;
             type Reply = $reply;
         })*
-
-        /// Every method of a provider that this build knows.
-        pub const ALL: &[&str] = &[$($name),*];
     };
 }
 

@@ -6,7 +6,6 @@
 use std::{io, net::TcpStream, path::PathBuf, process::Command, thread, time::Duration};
 
 use zotify_plugin_api::prelude::*;
-use zotify_plugin_api::{FileAccess, FilePermission, Permissions, SettingOr};
 
 struct Hostile {
     cx: Context,

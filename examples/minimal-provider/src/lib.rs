@@ -1,4 +1,4 @@
-//! The smallest provider: one track, found by a search, whose audio is made on the spot.
+//! The smallest provider: one track, in the library and found by a search.
 
 use zotify_plugin_api::prelude::*;
 
@@ -19,7 +19,10 @@ impl Provider for Minimal {
     type Settings = Settings;
 
     fn manifest() -> ProviderManifest {
-        ProviderManifest::new("Minimal", [capability::CATALOG_SEARCH, capability::LIBRARY_TRACKS_READ])
+        ProviderManifest {
+            library: LibraryKind::Owned,
+            ..ProviderManifest::new("Minimal", [capability::CATALOG_SEARCH, capability::LIBRARY_TRACKS_READ])
+        }
     }
 
     fn new(cx: Context, settings: Settings) -> Result<Self> {

@@ -143,7 +143,7 @@ impl FromRequestParts<AppState> for MediaPrincipal {
         };
         let path = Path::<HashMap<String, String>>::from_request_parts(parts, app).await;
         let uri = path.ok().and_then(|Path(mut path)| path.remove("uri")).unwrap_or_default();
-        let (user_id, expires_at) = signed::verify_until(app, &uri, &sig)?;
+        let (user_id, expires_at) = signed::verify(app, &uri, &sig)?;
         let user = db::users::find(app.db.read(), &user_id).await?.ok_or_else(user_disabled)?;
         if user.disabled != 0 {
             return Err(user_disabled());

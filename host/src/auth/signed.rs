@@ -17,17 +17,12 @@ pub fn sign(app: &App, user_id: &str, uri: &str, expires_ms: i64) -> String {
     sign_with(&app.tokens.link_key, user_id, uri, expires_ms)
 }
 
-/// Whose link it is, if it is one for this URI and has not ended. Whether the user may still do anything is the
-/// caller's to check.
+/// Whose link it is and its end in Unix milliseconds, if it is one for this URI and has not ended. Whether the user may
+/// still do anything is the caller's to check.
 ///
 /// # Errors
 /// 401 `invalid_signature` or `link_expired`.
-pub fn verify(app: &App, uri: &str, sig: &str) -> Result<String, ApiError> {
-    verify_until(app, uri, sig).map(|(user, _)| user)
-}
-
-/// As [`verify`], with the link's end in Unix milliseconds.
-pub(super) fn verify_until(app: &App, uri: &str, sig: &str) -> Result<(String, i64), ApiError> {
+pub(super) fn verify(app: &App, uri: &str, sig: &str) -> Result<(String, i64), ApiError> {
     verify_with(&app.tokens.link_key, uri, sig, now_ms())
 }
 

@@ -9,7 +9,6 @@ use utoipa::ToSchema;
 
 use super::{Passwords, passwords};
 use crate::{
-    App,
     db::{self, Db, now_ms, users::User},
     error::{ApiError, FieldError},
     events::{self, Event},
@@ -157,16 +156,6 @@ pub async fn create(db: &Db, passwords: &Passwords, min_length: usize, new: NewU
     insert(&mut tx, &user, &name_key).await?;
     tx.commit().await?;
     Ok(user)
-}
-
-/// Makes a user who signs in with a password.
-///
-/// # Errors
-/// As [`create`].
-pub async fn create_user(app: &App, name: &str, password: &str, admin: bool) -> Result<User, ApiError> {
-    let role = if admin { Role::Admin } else { Role::User };
-    let new = NewUser { name, role, password: &password.into(), email: None };
-    create(&app.db, &app.passwords, app.config.auth.password_min_length, new).await
 }
 
 /// Turns a unique violation into 409 `name_taken`.

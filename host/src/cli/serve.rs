@@ -54,7 +54,7 @@ async fn asked_to_stop() {
         _ = interrupt => {}
         _ = terminate => {}
     }
-    tracing::info!("stopping: requests under way may end; a second signal ends them at once");
+    tracing::info!("stopping: requests under way may end; Ctrl-C ends them at once");
     tokio::spawn(async {
         if signal::ctrl_c().await.is_ok() {
             std::process::exit(130);

@@ -73,11 +73,3 @@ impl std::fmt::Debug for Instance {
 
 /// Ids that stand for something else: the host's own URIs, and literal words of the API's paths.
 pub const RESERVED_IDS: &[&str] = &["zotify", "host", "sessions", "flows"];
-
-/// Whether a text has the form of an instance id: `[a-z][a-z0-9-]{0,31}`. Reserved ids have it, too.
-pub fn is_instance_id(id: &str) -> bool {
-    let bytes = id.as_bytes();
-    bytes.first().is_some_and(u8::is_ascii_lowercase)
-        && bytes.len() <= 32
-        && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
-}

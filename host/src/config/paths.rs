@@ -37,7 +37,7 @@ pub(super) fn resolve(config: &mut Config) -> Result<(), ConfigErrors> {
 }
 
 /// A path made absolute.
-pub(super) fn absolute(base: &Path, path: &Path) -> Result<PathBuf, &'static str> {
+fn absolute(base: &Path, path: &Path) -> Result<PathBuf, &'static str> {
     let path = match path.strip_prefix("~") {
         Ok(rest) => home().ok_or("the home folder is unknown (HOME is not set); write an absolute path")?.join(rest),
         Err(_) => base.join(path),

@@ -2,10 +2,11 @@
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::Value;
+use zotify_plugin_api::is_instance_id;
 
 use super::{
     Problem, database,
-    instance::{RESERVED_IDS, is_instance_id},
+    instance::RESERVED_IDS,
     layers::{Sources, dotted, join, place},
 };
 

@@ -3,14 +3,13 @@
 use std::{
     fmt::Write as _,
     fs, io,
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
 use serde_json::Value;
 
 use super::{docs::toml_literal, schema};
+use crate::secrets::write_private;
 
 const HEAD: &str = "\
 # Configuration of the Zotify host. Settings that are commented out show their defaults.
@@ -114,7 +113,7 @@ pub fn write(path: &Path, text: &str, replace: bool) -> io::Result<()> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{}.new", std::process::id()));
     let draft = PathBuf::from(draft);
-    let written = write_new(&draft, text).and_then(|()| {
+    let written = write_private(&draft, text).and_then(|()| {
         // A link fails where the name is taken; a rename replaces.
         if replace { fs::rename(&draft, path) } else { fs::hard_link(&draft, path) }
     });
@@ -122,10 +121,4 @@ pub fn write(path: &Path, text: &str, replace: bool) -> io::Result<()> {
         let _ = fs::remove_file(&draft);
     }
     written
-}
-
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
 }

@@ -2,6 +2,7 @@ use std::{ffi::OsString, fs, net::IpAddr, path::Path};
 
 use secrecy::ExposeSecret;
 use serde_json::json;
+use zotify_plugin_api::is_instance_id;
 
 use super::{layers::Layers, *};
 

@@ -54,10 +54,11 @@ pub struct Counts {
 }
 
 /// A run whose job ended before it did has failed, although nobody was left to write that down.
-const SELECT: &str = "SELECT id, account_id, job_id, CASE WHEN state = 'running' AND NOT EXISTS \
-    (SELECT 1 FROM jobs j WHERE j.id = job_id AND j.state IN ('queued', 'running', 'waiting')) THEN 'failed' ELSE state END, \
+const SELECT: &str = "SELECT * FROM (SELECT id, account_id, job_id, \
+    CASE WHEN state = 'running' AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.id = job_id \
+    AND j.state IN ('queued', 'running', 'waiting')) THEN 'failed' ELSE state END AS state, \
     code, detail, upserted, unchanged, moved, removed, dropped, skipped, plan, started_at, finished_at, completeness \
-    FROM pull_runs";
+    FROM pull_runs) r";
 
 fn run(row: &AnyRow) -> sqlx::Result<PullRun> {
     Ok(PullRun {

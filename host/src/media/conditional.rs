@@ -3,6 +3,8 @@
 use axum::http::{HeaderMap, Method, header};
 use chrono::{DateTime, Utc};
 
+use crate::middleware::etag;
+
 /// What tells one version of the bytes from another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Validators {
@@ -65,10 +67,8 @@ fn fails(headers: &HeaderMap, validators: &Validators) -> bool {
 }
 
 fn unchanged(headers: &HeaderMap, validators: &Validators) -> bool {
-    if let Some(known) = text(headers, header::IF_NONE_MATCH) {
-        let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-        let Some(etag) = &validators.etag else { return false };
-        return known.trim() == "*" || known.split(',').any(|tag| opaque(tag) == opaque(etag));
+    if let Some(known) = headers.get(header::IF_NONE_MATCH) {
+        return validators.etag.as_deref().is_some_and(|etag| etag::matches(known, etag));
     }
     let since = text(headers, header::IF_MODIFIED_SINCE).and_then(parse_date);
     matches!((validators.modified, since), (Some(modified), Some(since)) if modified <= since)

@@ -3,15 +3,10 @@
 use axum::http::HeaderValue;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::Purpose;
+
 /// What bytes are called whose type is not one of ours: no browser runs or shows it.
 pub(super) const UNKNOWN: &str = "application/octet-stream";
-
-/// What the bytes are for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    Audio,
-    Picture,
-}
 
 /// A media type in lower case without parameters, if it may be served. Never HTML, scripts, SVG, or what ends in `+xml`:
 /// browsers show that as a document, with its scripts.

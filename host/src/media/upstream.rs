@@ -30,7 +30,7 @@ pub(super) async fn serve(
     let response = fetch(handle, source, asked).await?;
     let status = response.status();
     if status == StatusCode::RANGE_NOT_SATISFIABLE {
-        let size = content_range(&response).map(|(_, _, size)| size).unwrap_or_default();
+        let size = content_range(&response).map(|(_, size)| size).unwrap_or_default();
         return Ok(unsatisfiable(size));
     }
     if !status.is_success() {
@@ -81,8 +81,9 @@ fn describe(source: &HttpSource, response: &reqwest::Response) -> ApiResult<(Kno
     let length = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
     let partial = response.status() == StatusCode::PARTIAL_CONTENT;
     let (part, size) = if partial {
-        let (first, last, size) =
-            content_range(response).ok_or_else(|| bad_source("the service answered a part without saying which"))?;
+        let said = content_range(response).and_then(|(range, size)| Some((range?, size)));
+        let ((first, last), size) =
+            said.ok_or_else(|| bad_source("the service answered a part without saying which"))?;
         (Part { start: first, length: Some(last - first + 1) }, Some(size))
     } else {
         (Part { start: 0, length }, length)
@@ -101,20 +102,23 @@ fn describe(source: &HttpSource, response: &reqwest::Response) -> ApiResult<(Kno
     Ok((known, part, partial))
 }
 
-/// First and last byte and size of `bytes 0-9/100`, or of `bytes */100`.
-fn content_range(response: &reqwest::Response) -> Option<(u64, u64, u64)> {
+/// First and last byte of a `Content-Range`, and the size.
+type ContentRange = (Option<(u64, u64)>, u64);
+
+fn content_range(response: &reqwest::Response) -> Option<ContentRange> {
     parse_content_range(response.headers().get(header::CONTENT_RANGE)?.to_str().ok()?)
 }
 
-fn parse_content_range(text: &str) -> Option<(u64, u64, u64)> {
+/// Reads `bytes 0-9/100`, and `bytes */100`, which names no bytes.
+fn parse_content_range(text: &str) -> Option<ContentRange> {
     let (range, size) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
     let size: u64 = size.parse().ok()?;
     if range == "*" {
-        return Some((0, 0, size));
+        return Some((None, size));
     }
     let (first, last) = range.split_once('-')?;
     let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
-    (first <= last && last < size).then_some((first, last, size))
+    (first <= last && last < size).then_some((Some((first, last)), size))
 }
 
 fn refused(handle: &InstanceHandle, response: &reqwest::Response) -> ApiError {
@@ -142,8 +146,8 @@ mod tests {
 
     #[test]
     fn content_ranges() {
-        assert_eq!(parse_content_range("bytes 0-9/100"), Some((0, 9, 100)));
-        assert_eq!(parse_content_range("bytes */100"), Some((0, 0, 100)));
+        assert_eq!(parse_content_range("bytes 0-9/100"), Some((Some((0, 9)), 100)));
+        assert_eq!(parse_content_range("bytes */100"), Some((None, 100)), "no bytes, rather than the first one");
         for bad in ["bytes 9-0/100", "bytes 0-100/100", "bytes 0-9/*", "items 0-9/100", "bytes 0-9", ""] {
             assert_eq!(parse_content_range(bad), None, "{bad}");
         }

@@ -99,11 +99,7 @@ impl Egress {
     /// `permission_denied` for addresses that are not granted, `invalid_request` for malformed requests, `unavailable`
     /// and `timeout` when nobody answers.
     pub async fn open(&self, request: &HttpRequest) -> Result<reqwest::Response> {
-        let timeout = match request.timeout_ms {
-            0 => DEFAULT_TIMEOUT,
-            ms => Duration::from_millis(ms).min(MAX_TIMEOUT),
-        };
-        tokio::time::timeout(timeout, self.follow(request)).await.map_err(|_| too_late())?
+        in_time(request, self.follow(request)).await
     }
 
     async fn follow(&self, request: &HttpRequest) -> Result<reqwest::Response> {
@@ -165,17 +161,21 @@ impl Egress {
     /// # Errors
     /// As [`Egress::open`], and `too_large` for bodies over [`MAX_BODY`].
     pub(super) async fn send(&self, request: &HttpRequest) -> Result<HttpResponse> {
-        let timeout = match request.timeout_ms {
-            0 => DEFAULT_TIMEOUT,
-            ms => Duration::from_millis(ms).min(MAX_TIMEOUT),
-        };
         let reading = async {
             let response = self.follow(request).await?;
             let (status, headers) = (response.status().as_u16(), headers::received(response.headers()));
             Ok(HttpResponse { status, headers, body: read_body(response).await? })
         };
-        tokio::time::timeout(timeout, reading).await.map_err(|_| too_late())?
+        in_time(request, reading).await
     }
+}
+
+async fn in_time<T>(request: &HttpRequest, sending: impl Future<Output = Result<T>>) -> Result<T> {
+    let limit = match request.timeout_ms {
+        0 => DEFAULT_TIMEOUT,
+        ms => Duration::from_millis(ms).min(MAX_TIMEOUT),
+    };
+    tokio::time::timeout(limit, sending).await.map_err(|_| too_late())?
 }
 
 async fn read_body(mut response: reqwest::Response) -> Result<Vec<u8>> {

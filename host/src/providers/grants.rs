@@ -205,9 +205,12 @@ fn canonical(path: &Path) -> PathBuf {
 /// What a folder was when a process got it: another one may be mounted there later.
 pub(super) type Identity = Option<(u64, u64)>;
 
+/// Canonical paths of folders, and whether the plugin may write there.
+pub(super) type Roots = Vec<(PathBuf, bool)>;
+
 impl Grants {
     /// The folders as they are now: canonical paths of those that exist.
-    pub(super) fn roots(&self) -> Vec<(PathBuf, bool)> {
+    pub(super) fn roots(&self) -> Roots {
         let mut seen = BTreeSet::new();
         let found = self.folders.iter().filter_map(|f| Some((f.path.canonicalize().ok()?, f.write)));
         found.filter(|(path, write)| path.is_dir() && seen.insert((path.clone(), *write))).collect()

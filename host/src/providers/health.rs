@@ -28,13 +28,8 @@ pub enum State {
     Disabled,
 }
 
-type Changed = Box<dyn Fn(State) + Send + Sync>;
-
 /// The state of one instance.
-pub(super) struct Health {
-    now: Mutex<Now>,
-    changed: Changed,
-}
+pub(super) struct Health(Mutex<Now>);
 
 /// A look at it.
 #[derive(Clone, Debug)]
@@ -50,13 +45,13 @@ pub(super) struct Now {
 }
 
 impl Health {
-    pub(super) fn new(state: State, changed: Changed) -> Self {
+    pub(super) fn new(state: State) -> Self {
         let now = Now { state, since: now_ms(), problem: None, sandbox: None, restarts: 0, roots: Vec::new() };
-        Self { now: Mutex::new(now), changed }
+        Self(Mutex::new(now))
     }
 
     fn lock(&self) -> MutexGuard<'_, Now> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn now(&self) -> Now {
@@ -68,14 +63,11 @@ impl Health {
     }
 
     fn set(&self, state: State, problem: Option<Refusal>) {
-        {
-            let mut now = self.lock();
-            if now.state != state {
-                (now.state, now.since) = (state, now_ms());
-            }
-            now.problem = problem;
+        let mut now = self.lock();
+        if now.state != state {
+            (now.state, now.since) = (state, now_ms());
         }
-        (self.changed)(state);
+        now.problem = problem;
     }
 
     pub(super) fn started(&self, sandbox: Sandbox, roots: Vec<PathBuf>) {

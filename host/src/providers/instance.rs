@@ -137,14 +137,6 @@ impl InstanceHandle {
         }
     }
 
-    /// The automation's manifest; none before the plugin is loaded, and for providers.
-    pub fn automation_manifest(&self) -> Option<&AutomationManifest> {
-        match &self.loaded.get()?.part {
-            Part::Automation(manifest) => Some(manifest),
-            Part::Provider(_) => None,
-        }
-    }
-
     /// The manifest of the library; none before the plugin is loaded.
     pub fn library_manifest(&self) -> Option<&LibraryManifest> {
         self.loaded.get().map(|loaded| &*loaded.library)
@@ -200,7 +192,8 @@ impl InstanceHandle {
             return Err(ProviderError::new(ErrorKind::TooLarge, "the request to the plugin is over 1 MiB"));
         }
         if lane == Lane::Job && M::NAME == PullLibrary::NAME {
-            self.refresh_folders();
+            // A folder that does not answer in time is the plugin's to report.
+            let _ = tokio::time::timeout_at(deadline, self.refresh_folders()).await;
         }
         let span = tracing::debug_span!("plugin_call", instance = self.id, method = M::NAME);
         let answer = self.guarded(lane, deadline, self.send(M::NAME, payload, deadline)).instrument(span).await?;
@@ -210,9 +203,9 @@ impl InstanceHandle {
         wire::decode(&answer)
     }
 
-    fn refresh_folders(&self) {
+    async fn refresh_folders(&self) {
         if let Some(Backend::Process(supervisor)) = self.backend.get() {
-            supervisor.refresh_folders();
+            supervisor.refresh_folders().await;
         }
     }
 

@@ -13,7 +13,7 @@ use std::{
 use aws_lc_rs::digest;
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
-use zotify_plugin_api::{LibraryManifest, PROTOCOL};
+use zotify_plugin_api::{LibraryManifest, PROTOCOL, is_instance_id};
 
 use super::{
     launch,
@@ -340,13 +340,13 @@ fn check(manifest: &LibraryManifest) -> Result<(), Refusal> {
         );
         return Err(Refusal::new(Code::ProtocolUnsupported, detail));
     }
-    if !is_id(&manifest.id) {
+    if !is_instance_id(&manifest.id) {
         return invalid("the plugin's id is not [a-z][a-z0-9-]{0,31}".into());
     }
     let parts = manifest.providers.iter().map(|p| &p.id).chain(manifest.automations.iter().map(|a| &a.id));
     let mut seen = BTreeSet::new();
     for part in parts {
-        if !is_id(part) {
+        if !is_instance_id(part) {
             return invalid("the id of a part is not [a-z][a-z0-9-]{0,31}".into());
         }
         if !seen.insert(part) {
@@ -354,10 +354,4 @@ fn check(manifest: &LibraryManifest) -> Result<(), Refusal> {
         }
     }
     if seen.is_empty() { invalid("the plugin has no parts".into()) } else { Ok(()) }
-}
-
-fn is_id(id: &str) -> bool {
-    id.len() <= 32
-        && id.starts_with(|c: char| c.is_ascii_lowercase())
-        && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }

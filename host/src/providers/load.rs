@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
-use zotify_plugin_api::{CreateRequest, PROTOCOL, Permissions};
+use zotify_plugin_api::{CreateRequest, PROTOCOL, Permissions, SignIn};
 
 use super::{
     Registry,
@@ -19,7 +19,7 @@ use super::{
     supervisor::{Plan, Supervisor},
     trust,
 };
-use crate::{config::Isolation, worker::sandbox::Sandbox};
+use crate::{accounts, config::Isolation, db::Db, worker::sandbox::Sandbox};
 
 impl Registry {
     pub(super) fn finder(&self) -> Finder {
@@ -91,6 +91,10 @@ impl Registry {
         };
         // Fails only if it was loaded before, which a handle never is.
         let _ = handle.loaded.set(loaded);
+        // Before it answers: whoever sees that it has started finds it in searches, too.
+        if handle.manifest().is_some_and(|manifest| manifest.sign_in == SignIn::None) {
+            share(&inner.db, handle.id()).await?;
+        }
         match config.isolation {
             Isolation::Process => self.start_process(handle, &found, grants, create, services).await,
             Isolation::InProcess => start_here(handle, &found, grants, create, services).await,
@@ -131,6 +135,16 @@ impl Registry {
             self.0.tasks.spawn(async move { handle.stop.clone().run_until_cancelled(handle.check()).await });
         }
     }
+}
+
+/// Makes the account of a provider that signs nobody in.
+async fn share(db: &Db, instance: &str) -> Result<(), Refusal> {
+    let made = async {
+        let mut tx = db.write().await?;
+        accounts::ensure_shared(&mut tx, instance).await?;
+        tx.commit().await
+    };
+    made.await.map_err(|e| Refusal::new(Code::HostFailed, format!("its account cannot be made: {e}")))
 }
 
 async fn start_here(

@@ -99,7 +99,7 @@ impl Code {
             ),
             Self::Crashed => (
                 "crashed",
-                "See the log for the plugin's last words; restart the host, or approve a fixed build, to try again.",
+                "See the log for the plugin's last words; to try again restart the host, with a fixed build after approving it.",
             ),
             Self::HostFailed => ("host_failed", "See the host's log; disk space, memory or file rights are likely."),
         }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use zotify_plugin_api::{ErrorKind, ProviderError, Result, model::CreateRequest, wire};
 
 use super::{
-    grants::{Grants, Identity},
+    grants::{Grants, Identity, Roots},
     health::Health,
     launch::{self, LaunchError, Launched},
     link::Link,
@@ -73,8 +73,8 @@ enum Ended {
     Stopped,
     /// The host wants a new process.
     Restart,
-    /// It ended by itself or was killed.
-    Crashed(String),
+    /// It ended by itself or was killed; another try may go better.
+    Crashed(Refusal),
     /// It cannot be started, and another try would not change that.
     Refused(Refusal),
 }
@@ -129,8 +129,8 @@ impl Supervisor {
     }
 
     /// Starts the process anew if a granted folder was replaced since: its sandbox knows the old one only.
-    pub(super) fn refresh_folders(&self) {
-        let now = self.plan.grants.identities();
+    pub(super) async fn refresh_folders(&self) {
+        let Ok((_, now)) = self.look_at_folders().await else { return };
         let mut known = self.identities.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if *known != now {
             tracing::info!(instance = self.plan.create.instance, "a folder was replaced; the plugin is started anew");
@@ -148,6 +148,13 @@ impl Supervisor {
         }
     }
 
+    /// The granted folders and what stands there now. On a thread of its own: a network drive that is gone blocks.
+    async fn look_at_folders(&self) -> io::Result<(Roots, Vec<Identity>)> {
+        let grants = self.plan.grants.clone();
+        let look = tokio::task::spawn_blocking(move || (grants.roots(), grants.identities()));
+        look.await.map_err(io::Error::other)
+    }
+
     /// Runs until it is stopped or the instance is given up.
     pub(super) async fn run(self: Arc<Self>) {
         let mut crashes = Crashes::new(&self.plan.config);
@@ -162,9 +169,8 @@ impl Supervisor {
                     self.over(&refusal.detail);
                     return self.health.failed(refusal);
                 }
-                Ended::Crashed(how) => {
-                    tracing::warn!(instance = self.plan.create.instance, "the plugin's process ended ({how})");
-                    let problem = Refusal::new(Code::Crashed, format!("the plugin's process ended ({how})"));
+                Ended::Crashed(problem) => {
+                    tracing::warn!(instance = self.plan.create.instance, "{}", problem.detail);
                     let Some(pause) = crashes.record(started) else {
                         self.over("the plugin crashed too often and is left alone");
                         return self.health.quarantined(problem);
@@ -185,10 +191,12 @@ impl Supervisor {
 
     /// Starts a process and stays with it until it ends.
     async fn run_once(&self) -> Ended {
-        let (launched, roots) = match self.launch().await {
+        // Dropping a launch kills its process.
+        let Some(launched) = self.stop.run_until_cancelled(self.launch()).await else { return Ended::Stopped };
+        let (launched, roots) = match launched {
             Ok(launched) => launched,
-            Err(LaunchError::Ended(status)) => return Ended::Crashed(launch::describe(status)),
-            Err(LaunchError::Timeout) => return Ended::Crashed("it was not ready in time".into()),
+            Err(LaunchError::Ended(status)) => return Ended::Crashed(crashed(&launch::describe(status))),
+            Err(error @ LaunchError::Timeout) => return Ended::Crashed(error.refusal(Code::StartTimeout)),
             Err(error) => return Ended::Refused(error.refusal(Code::StartTimeout)),
         };
         let Launched { mut child, socket, ready } = launched;
@@ -223,20 +231,21 @@ impl Supervisor {
             link.end(&ProviderError::unavailable("the plugin was stopped by the host"));
             return wanted;
         }
-        let mut error = ProviderError::new(ErrorKind::Crashed, format!("the plugin's process ended ({how})"));
+        let problem = crashed(&how);
+        let mut error = ProviderError::new(ErrorKind::Crashed, problem.detail.clone());
         let from_outside = [Signal::SIGKILL, Signal::SIGTERM].map(|s| Some(s as i32));
         if !killed && status.is_ok_and(|s| from_outside.contains(&s.signal())) {
             error = error.with_code(KILLED);
         }
         link.end(&error);
-        Ended::Crashed(how)
+        Ended::Crashed(problem)
     }
 
     async fn launch(&self) -> Result<(Launched, Vec<PathBuf>), LaunchError> {
-        let Plan { program, plugin, folder, grants, create, config } = &self.plan;
+        let Plan { program, plugin, folder, create, config, .. } = &self.plan;
         make_folder(folder)?;
-        let roots = grants.roots();
-        *self.identities.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = grants.identities();
+        let (roots, identities) = self.look_at_folders().await?;
+        *self.identities.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = identities;
         let of = |write: bool| roots.iter().filter(move |(_, w)| *w == write).map(|(path, _)| path.clone());
         let sandbox = Spec {
             required: config.sandbox == SandboxPolicy::Required,
@@ -255,6 +264,10 @@ impl Supervisor {
         let launched = launch::launch(program, folder, &hello, START_TIMEOUT, &create.instance, &log).await?;
         Ok((launched, roots.iter().map(|(path, _)| path.clone()).collect()))
     }
+}
+
+fn crashed(how: &str) -> Refusal {
+    Refusal::new(Code::Crashed, format!("the plugin's process ended ({how})"))
 }
 
 /// Waits for a process that is ending by itself; kills every other one, and one that does not get on with it. Answers

@@ -31,7 +31,7 @@ pub enum Kind {
     Failed = 2,
     /// → Calls the method `name`.
     Call = 3,
-    /// ← The answer to a call, an opened stream, or a closed one.
+    /// ← The answer to a call, or an opened stream.
     Reply = 4,
     /// ← The encoded error of a call or a stream.
     Error = 5,

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use zotify_host::worker::frame::Kind;
+
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
@@ -64,4 +66,29 @@ fn relative_links_lead_somewhere() {
         }
     }
     assert!(broken.is_empty(), "{broken:#?}");
+}
+
+/// The frames that ADR 0002 lists are those of the code.
+#[test]
+fn the_frames_are_those_of_the_page() {
+    let page = repository().join("docs/adr/0002-run-modes-and-worker-frames.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let row = |line: &str| {
+        let mut cells = line.trim_matches('|').split('|').map(str::trim);
+        Some((cells.next()?.parse().ok()?, cells.next()?.replace(' ', "")))
+    };
+    let shown: Vec<(u8, String)> = page.lines().filter_map(row).collect();
+    let kinds = (0..=u8::MAX).map_while(|number| Kind::try_from(number).ok());
+    let known: Vec<_> = kinds.map(|kind| (u8::from(kind), format!("{kind:?}").to_lowercase())).collect();
+    assert_eq!(shown, known);
+}
+
+/// The source files that the architecture names are there: from the repository's root, or from `host/src`.
+#[test]
+fn the_architecture_names_files_that_exist() {
+    let text = std::fs::read_to_string(repository().join("docs/ARCHITECTURE.md")).unwrap();
+    let named = text.split('`').skip(1).step_by(2).filter(|name| name.ends_with(".rs") && !name.contains('<'));
+    let (root, host) = (repository(), repository().join("host/src"));
+    let missing: Vec<_> = named.filter(|name| !root.join(name).exists() && !host.join(name).exists()).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }

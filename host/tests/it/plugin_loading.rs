@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use zotify_host::providers::State;
+use zotify_host::{accounts, providers::State};
 use zotify_plugin_api::ErrorKind;
 
 use crate::{
@@ -41,6 +41,16 @@ async fn a_plugin_answers_in_both_modes() {
     }
     let error = lab.search("three", "x").await.unwrap_err();
     assert_eq!(error.code.as_deref(), Some("provider_not_found"));
+    lab.stop().await;
+}
+
+/// Else a search right after the start would pass it over.
+#[tokio::test]
+async fn a_provider_that_signs_nobody_in_has_its_account_once_it_has_started() {
+    let lab = Bench::new().with("minimal_provider").start(&format!("[providers.one]\n{MINIMAL}")).await;
+    assert_eq!(lab.report("one").state, State::Started);
+    let accounts = accounts::of_instance(&lab.db, "one").await.unwrap();
+    assert_eq!(accounts.iter().map(|account| account.owner.as_deref()).collect::<Vec<_>>(), [None]);
     lab.stop().await;
 }
 

@@ -12,7 +12,10 @@ use zotify_host::{
 };
 use zotify_plugin_api::{ErrorKind, Item, LibraryChanges, StreamRequest, method::PullLibrary};
 
-use crate::lab::{Bench, Lab};
+use crate::{
+    lab::{Bench, Lab},
+    support::PATIENCE,
+};
 
 /// Short limits, so that no test waits long.
 const QUICK: &str = "call_timeout_s = 1\ngrace_s = 1\nbreaker = { failures = 1000 }";
@@ -288,4 +291,17 @@ async fn the_process_ends_with_the_host() {
     let process = pid(&lab).await;
     lab.stop().await;
     assert_eq!(kill(process, None), Err(nix::errno::Errno::ESRCH));
+}
+
+#[tokio::test]
+async fn a_plugin_that_hangs_at_its_start_says_so_and_does_not_keep_the_host_from_stopping() {
+    let lab = Lab::hostile(PATIENT, "settings.start = \"hang\"").await;
+    let said = async {
+        while lab.report("bad").problem.is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, said).await.unwrap();
+    assert_eq!(lab.problem("bad"), "start_timeout");
+    lab.stop().await;
 }

@@ -9,7 +9,15 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
-use zotify_host::{App, AppState, config::Config, server};
+use zotify_host::{
+    App, AppState,
+    auth::{
+        Role,
+        users::{self, NewUser},
+    },
+    config::Config,
+    server,
+};
 
 /// How long a test waits for something to become true.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -141,7 +149,9 @@ impl TestApp {
 
     /// Makes a user.
     pub async fn make_user(&self, name: &str, admin: bool) {
-        zotify_host::auth::users::create_user(&self.app, name, PASSWORD, admin).await.unwrap();
+        let role = if admin { Role::Admin } else { Role::User };
+        let new = NewUser { name, role, password: &PASSWORD.into(), email: None };
+        users::create(&self.app.db, &self.app.passwords, 8, new).await.unwrap();
     }
 
     /// Answers an access token.

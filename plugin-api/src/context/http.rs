@@ -59,7 +59,7 @@ impl HttpRequestBuilder {
         self.header("authorization", format!("Bearer {token}"))
     }
 
-    /// Sets the query from pairs.
+    /// Adds pairs to the query. An address that is no URL is refused when it is sent.
     pub fn query<'a>(mut self, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         if let Ok(mut url) = url::Url::parse(&self.request.url) {
             url.query_pairs_mut().extend_pairs(pairs);

@@ -100,8 +100,7 @@ impl Folders {
         self.present.iter().find_map(|folder| Some(FileKey::new(folder.id, path.strip_prefix(&folder.path).ok()?)))
     }
 
-    /// Whether a path leads, links followed, to something inside the folders; or, without `follow_links`, inside `root`
-    /// and by no link.
+    /// Whether a path leads, links followed, to something inside the folders; or, without `follow_links`, by no link.
     fn admits(&self, path: &Path, canonical: &Path) -> bool {
         if self.follow_links { self.key(canonical).is_some() } else { path == canonical }
     }

@@ -5,7 +5,7 @@
 
 use std::{fs::File, path::Path};
 
-use zotify_plugin_api::{FileAccess, FilePermission, LibraryKind, Permissions, SettingOr, SignIn, Stage, prelude::*};
+use zotify_plugin_api::{Stage, prelude::*};
 
 mod artwork;
 mod blocking;

@@ -11,6 +11,7 @@ use super::Finding;
 use crate::{
     config::{Config, Mode, Registration, SandboxPolicy},
     db::Db,
+    secrets::KEY_FILE,
 };
 
 mod plugins;
@@ -107,7 +108,7 @@ async fn secret_key(config: &Config) -> Finding {
     if config.secrets.master_key.is_some() {
         return Finding::ok("secret key", "given by secrets.master_key");
     }
-    let file = config.server.data_dir.join("secret.key");
+    let file = config.server.data_dir.join(KEY_FILE);
     let Ok(meta) = fs::metadata(&file) else {
         if !holds_sealed(config).await {
             return Finding::ok("secret key", "will be made at the first start");
@@ -246,7 +247,7 @@ mod tests {
         sqlx::query("CREATE TABLE signing_keys AS SELECT 1").execute(&mut *tx).await.unwrap();
         tx.commit().await.unwrap();
         assert!(secret_key(&config).await.detail.contains("missing"));
-        let key = config.server.data_dir.join("secret.key");
+        let key = config.server.data_dir.join(KEY_FILE);
         fs::write(&key, "").unwrap();
         fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
         assert_eq!(secret_key(&config).await.outcome, Outcome::Fail);

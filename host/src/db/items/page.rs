@@ -195,7 +195,7 @@ pub(super) fn not_before(sql: &mut Sql, source: &Source) {
     }
 }
 
-/// Only what the words find: the one place where the databases' SQL differs.
+/// Only what the words find, in the language of the database's full-text index.
 fn matching(sql: &mut Sql, dialect: Dialect, accounts: &[String], kinds: &[&str], words: &fold::Query) {
     match dialect {
         Dialect::Sqlite => {

@@ -55,7 +55,8 @@ impl Pull {
         };
         let mut read = Entries::default();
         let mut cursor = None;
-        loop {
+        // Pages may be empty, but then there is an end to them, too.
+        for _ in 0..MAX_ENTRIES {
             let page = PageRequest { cursor: cursor.clone(), limit: 0 };
             let request = PlaylistItems { uri: uri.clone(), locator: due.locator.clone(), page };
             let page = match self.call::<method::ListPlaylistItems>(request).await? {
@@ -79,6 +80,7 @@ impl Pull {
             }
             cursor = page.next;
         }
+        Ok(Err(ProviderError::new(ErrorKind::BadUpstream, "its pages do not end").with_code("endless_playlist")))
     }
 
     pub(super) fn entry(&self, read: &mut Entries, mut entry: PlaylistEntry) {

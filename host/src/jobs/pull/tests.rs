@@ -343,3 +343,22 @@ async fn what_the_plugin_takes_as_known_and_is_not_is_read_anew() {
     world.run(page_with("t3", &["fake:track:0", "fake:track:99"])).await;
     assert_eq!(token().await, None);
 }
+
+#[tokio::test]
+async fn a_run_whose_job_gave_up_is_listed_as_failed() {
+    let world = World::new().await;
+    let pull = world.pull(None).await;
+    let listed = async |state: &str| {
+        let accounts = std::slice::from_ref(&world.account.id);
+        let runs = pull_runs::list(world.app.db.read(), accounts, Some(state), None, 10).await.unwrap();
+        runs.into_iter().map(|run| (run.id, run.state)).collect::<Vec<_>>()
+    };
+    let id = pull.at.run.clone();
+    assert_eq!(listed("running").await, [(id.clone(), "running".to_owned())]);
+    let mut tx = world.app.db.write().await.unwrap();
+    let end = "UPDATE jobs SET state = 'failed' WHERE id = $1";
+    sqlx::query(end).bind(pull.ctx.id.clone()).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(listed("running").await, []);
+    assert_eq!(listed("failed").await, [(id, "failed".to_owned())]);
+}

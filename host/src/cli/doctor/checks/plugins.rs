@@ -1,18 +1,12 @@
 //! Are the plugin folders there, and are the bundled files those that were bundled?
 
-use std::{collections::BTreeMap, fs, io, path::Path};
-
-use aws_lc_rs::digest::{Context, SHA256};
-use serde::Deserialize;
+use std::{fs, path::Path};
 
 use super::Finding;
-use crate::config::Config;
-
-/// `bundled.json`: the SHA-256 of each bundled file, in hex.
-#[derive(Deserialize)]
-struct Bundle {
-    plugins: BTreeMap<String, String>,
-}
+use crate::{
+    config::Config,
+    providers::library::{BUNDLED, Bundled, hash},
+};
 
 pub(super) fn folders(config: &Config) -> Vec<Finding> {
     let mut findings = vec![bundled(&config.plugins.bundled)];
@@ -25,8 +19,8 @@ pub(super) fn folders(config: &Config) -> Vec<Finding> {
 
 fn bundled(folder: &Path) -> Finding {
     let remedy = "reinstall; after a build: zotify-host plugin bundle <folder>";
-    let list = folder.join("bundled.json");
-    let bundle: Bundle = match fs::read(&list).map(|bytes| serde_json::from_slice(&bytes)) {
+    let list = folder.join(BUNDLED);
+    let bundle: Bundled = match fs::read(&list).map(|bytes| serde_json::from_slice(&bytes)) {
         Ok(Ok(bundle)) => bundle,
         Ok(Err(error)) => return Finding::fail("plugins", format!("{} is damaged: {error}", list.display()), remedy),
         Err(error) => {
@@ -41,22 +35,6 @@ fn bundled(folder: &Path) -> Finding {
         }
     }
     Finding::ok("plugins", format!("{} bundled in {}", bundle.plugins.len(), folder.display()))
-}
-
-fn hash(file: &Path) -> io::Result<String> {
-    struct Hasher(Context);
-    impl io::Write for Hasher {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.update(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut hasher = Hasher(Context::new(&SHA256));
-    io::copy(&mut fs::File::open(file)?, &mut hasher)?;
-    Ok(hasher.0.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 #[cfg(test)]
