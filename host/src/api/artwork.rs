@@ -56,6 +56,9 @@ pub async fn get_artwork(
     headers: HeaderMap,
 ) -> ApiResult<Response> {
     principal.require("catalog:read")?;
+    if query.size.is_some_and(|size| !(1..=10_000).contains(&size)) {
+        return Err(ApiError::bad_request("invalid_query", "size is between 1 and 10000, in pixels"));
+    }
     let (uri, found, pictures) = find(&app, &principal, uri).await?;
     let handle = lookup::capable(&app, &uri, capability::ARTWORK_READ, "pictures")?;
     let locator = nearest(pictures, query.size).map(|picture| picture.locator);

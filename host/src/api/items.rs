@@ -52,11 +52,11 @@ macro_rules! one_of_kind {
         /// # Errors
         /// 400 `invalid_uri`, 404 `item_not_found` or `wrong_kind`.
         #[utoipa::path(
-                                    get, path = $path, operation_id = $name, tag = "Catalogue",
-                                    params(("uri" = String, Path, description = "The item's URI.")),
-                                    responses((status = 200, description = $what, body = $type)),
-                                    security(("bearer" = ["catalog:read"]), ("api_key" = ["catalog:read"]))
-                                )]
+                                            get, path = $path, operation_id = $name, tag = "Catalogue",
+                                            params(("uri" = String, Path, description = "The item's URI.")),
+                                            responses((status = 200, description = $what, body = $type)),
+                                            security(("bearer" = ["catalog:read"]), ("api_key" = ["catalog:read"]))
+                                        )]
         pub async fn $handler(State(app): State<AppState>, principal: Principal, uri: ItemUri) -> ApiResult<RawJson> {
             one(&app, &principal, &uri.of_kind($kind)?, "catalog:read").await
         }
@@ -162,7 +162,7 @@ async fn track(
     left: &mut usize,
 ) -> ApiResult<String> {
     if uri.kind() != Kind::Track {
-        return Err(ApiError::not_found("wrong_kind", format!("{uri} names a {}, not a track", uri.kind())));
+        return Err(ApiError::not_found("wrong_kind", format!("{uri} is of kind {}, not track", uri.kind())));
     }
     if let Some(doc) = held.get(uri.as_str()) {
         return Ok(doc.clone());

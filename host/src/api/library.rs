@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use zotify_plugin_api::Kind;
 
 use super::{
-    extract::{Json, Query, Valid, parse_uri},
+    extract::{Json, Path, Query, Valid, parse_uri},
     items::{Uris, valid},
     model::Item,
     page::{Meta, Page, Paging, RawPage, cursor},
@@ -21,6 +21,9 @@ use crate::{
     error::{ApiError, ApiResult},
     mirror::{Scope, fold, lookup::kind_of_plural},
 };
+
+/// The last year that a release date can have.
+const LAST_YEAR: u16 = 9999;
 
 /// Which items to list, and in which order.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -86,13 +89,19 @@ impl LibraryQuery {
                 "nothing is of an album and of a show; send one of them",
             ));
         }
+        let years = [self.year_from, self.year_to];
+        if years.into_iter().flatten().any(|year| !(1..=LAST_YEAR).contains(&year)) {
+            let detail = format!("year_from and year_to are between 1 and {LAST_YEAR}");
+            return Err(ApiError::bad_request("invalid_query", detail));
+        }
         Ok(Filter {
             kind: Some(kind.as_str()),
             parent: uri(self.album.as_deref(), Kind::Album)?.or(uri(self.show.as_deref(), Kind::Show)?),
             artist: uri(self.artist.as_deref(), Kind::Artist)?,
             genre: self.genre.as_deref().map(fold::key).filter(|genre| !genre.is_empty()),
             released_from: self.year_from.map(|year| format!("{year:04}")),
-            released_before: self.year_to.map(|year| format!("{:04}", u32::from(year) + 1)),
+            // Dates are compared as text, so there is nothing after the last year of four digits.
+            released_before: self.year_to.filter(|year| *year < LAST_YEAR).map(|year| format!("{:04}", year + 1)),
             playable: self.playable,
             missing: self.missing,
             words,
@@ -106,7 +115,7 @@ fn uri(text: Option<&str>, kind: Kind) -> ApiResult<Option<String>> {
     if uri.kind() == kind {
         return Ok(Some(uri.to_string()));
     }
-    Err(ApiError::bad_request("invalid_query", format!("{kind}: {uri} names a {}", uri.kind())))
+    Err(ApiError::bad_request("invalid_query", format!("{kind}: {uri} is of kind {}", uri.kind())))
 }
 
 /// The merged library of one kind.

@@ -1,9 +1,9 @@
 //! `/api/providers`: the configured providers and how they are.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 
 use super::{
-    extract::Json,
+    extract::{Json, Path},
     page::{Meta, Page, Paging, cursor},
 };
 use crate::{

@@ -1,9 +1,6 @@
 //! `/api/sync`: reading libraries anew, and what became of it.
 
-use axum::{
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{json, value::RawValue};
 use ulid::Ulid;
@@ -11,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use zotify_plugin_api::LibraryKind;
 
 use super::{
-    extract::{Json, Query},
+    extract::{Json, OptionalJson, Path, Query},
     page::{Meta, Page, Paging, cursor},
     raw::raw,
     rfc3339,
@@ -80,14 +77,15 @@ pub struct SyncJob {
 /// # Errors
 /// 404 `account_not_found`, 422 `unsupported` for a direction other than `pull`.
 #[utoipa::path(
-    post, path = "/api/sync", operation_id = "start_sync", tag = "Library", request_body = SyncRequest,
+    post, path = "/api/sync", operation_id = "start_sync", tag = "Library",
+    request_body = Option<SyncRequest>,
     responses((status = 202, description = "The jobs that do it.", body = SyncJobs)),
     security(("bearer" = ["library:write"]), ("api_key" = ["library:write"]))
 )]
 pub async fn start_sync(
     State(app): State<AppState>,
     principal: Principal,
-    Json(request): Json<SyncRequest>,
+    OptionalJson(request): OptionalJson<SyncRequest>,
 ) -> ApiResult<(StatusCode, Json<SyncJobs>)> {
     principal.require("library:write")?;
     if request.direction != Direction::Pull {

@@ -105,3 +105,29 @@ async fn only_trusted_proxies_set_the_prefix() {
     let sly = trusting.request(Method::GET, "/openapi.json").header("x-forwarded-prefix", "//evil.example");
     assert_eq!(trusting.send(sly).await.json()["servers"][0]["url"], "/");
 }
+
+#[tokio::test]
+async fn paths_that_are_no_text_are_problems() {
+    let host = TestApp::start().await.admin().await;
+    for path in [
+        "/api/library/%ff",
+        "/api/providers/%ff",
+        "/api/jobs/%ff",
+        "/api/sync/runs/%ff",
+        "/api/tracks/%ff",
+        "/docs/%ff",
+    ] {
+        host.get(path).await.expect_problem(400, "invalid_path");
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_optional_fields_may_be_left_out() {
+    let host = TestApp::start().await.admin().await;
+    let sync = || host.request(Method::POST, "/api/sync");
+    host.send(sync()).await.expect(202);
+    host.send(sync().header("content-type", "application/json")).await.expect(202);
+    host.send(sync().body("{}")).await.expect_problem(415, "unsupported_media_type");
+    host.post("/api/sync", &json!({"direction": "sideways"})).await.expect_problem(422, "invalid_body");
+    host.send(host.request(Method::POST, "/api/tracks/batch")).await.expect_problem(415, "unsupported_media_type");
+}

@@ -1,12 +1,12 @@
 //! Are the plugin folders there, and are the bundled files those that were bundled?
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{collections::BTreeMap, fs, io, path::Path, sync::Arc};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use serde::Deserialize;
 
 use super::Finding;
-use crate::config::Config;
+use crate::{config::Config, providers::preflight};
 
 /// `bundled.json`: the SHA-256 of each bundled file, in hex.
 #[derive(Deserialize)]
@@ -21,6 +21,27 @@ pub(super) fn folders(config: &Config) -> Vec<Finding> {
         findings.push(Finding::warn("plugins", detail, "make it, or take it out of plugins.directories"));
     }
     findings
+}
+
+/// Whether the enabled instances would start. Plugins are copied before they are looked at, so that this needs a data
+/// folder that is there.
+pub(super) async fn instances(config: &Config) -> Vec<Finding> {
+    if !config.server.data_dir.is_dir() {
+        return Vec::new();
+    }
+    let config = Arc::new(config.clone());
+    let looked = preflight(&config).await.into_iter().map(|(id, looked)| match looked {
+        Err(refusal) => {
+            Finding::fail("instance", format!("{id}: {} ({})", refusal.detail, refusal.code), refusal.remedy)
+        }
+        Ok(missing) if missing.is_empty() => Finding::ok("instance", id),
+        Ok(missing) => {
+            let missing: Vec<_> = missing.iter().map(|folder| folder.display().to_string()).collect();
+            let detail = format!("{id}: {} is not there", missing.join(", "));
+            Finding::warn("instance", detail, "mount or make the folder, or correct the instance's settings")
+        }
+    });
+    looked.collect()
 }
 
 fn bundled(folder: &Path) -> Finding {
