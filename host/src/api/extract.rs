@@ -69,8 +69,8 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalJ
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }
-        let Json(value) = Json::from_request(Request::from_parts(parts, Body::from(bytes)), state).await?;
-        Ok(Self(value))
+        let Json(value) = Json::<Option<T>>::from_request(Request::from_parts(parts, Body::from(bytes)), state).await?;
+        Ok(Self(value.unwrap_or_default()))
     }
 }
 

@@ -169,6 +169,7 @@ pub struct JobDetail {
 
 /// The order of jobs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[schema(default = "-created_at")]
 pub enum Sort {
     /// Newest first.
     #[default]
@@ -190,7 +191,7 @@ pub struct JobFilter {
     kind: Option<String>,
     /// `-created_at`, newest first, or `created_at`, oldest first.
     #[serde(default)]
-    #[param(inline, default = "-created_at")]
+    #[param(inline)]
     sort: Sort,
 }
 
