@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     auth::{self, Passwords, Tokens, bootstrap::BootstrapError},
     config::Config,
-    db::Db,
+    db::{Db, MigrationFailed},
     jobs::{self, Queue},
     mirror,
     providers::{Notice, Registry, Start},
@@ -75,7 +75,7 @@ pub enum StartError {
     Database(#[from] sqlx::Error),
     /// The schema cannot be brought up to date.
     #[error("the database cannot be migrated: {0}")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
+    Migrate(#[from] MigrationFailed),
     /// There is no key to protect secrets with.
     #[error(transparent)]
     Secrets(#[from] SecretsError),
@@ -118,6 +118,7 @@ impl App {
         config.create_folders().map_err(StartError::Folders)?;
         let db = Db::connect(&config.database.url).await?;
         db.migrate().await?;
+        db.check_writable().await?;
         let secrets = Secrets::load(&config, &db).await?;
         let tokens = Tokens::load(&db, &secrets).await?;
         let shutdown = CancellationToken::new();

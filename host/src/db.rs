@@ -23,7 +23,7 @@ use std::{str::FromStr, time::Duration};
 use sqlx::{
     Any, AnyPool, ConnectOptions as _, Connection as _, Executor, Transaction,
     any::{AnyConnectOptions, AnyPoolOptions},
-    migrate::Migrator,
+    migrate::{MigrateError, Migrator},
 };
 
 /// A transaction that may write.
@@ -44,6 +44,30 @@ pub struct Db {
     read: AnyPool,
     write: AnyPool,
     dialect: Dialect,
+}
+
+/// Why the schema was not brought up to date.
+#[derive(Debug)]
+pub struct MigrationFailed(MigrateError);
+
+impl std::fmt::Display for MigrationFailed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            MigrateError::VersionMissing(version) => {
+                write!(f, "a newer version of the host made it (migration {version}); use that version, or a backup")
+            }
+            MigrateError::VersionMismatch(version) => {
+                write!(f, "another build of the host made it (migration {version} differs); use that one, or a backup")
+            }
+            error => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for MigrationFailed {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
 }
 
 /// How long a request waits for a connection.
@@ -120,8 +144,8 @@ impl Db {
     ///
     /// # Errors
     /// When a migration fails, or the database is newer than this program.
-    pub async fn migrate(&self) -> Result<(), sqlx::migrate::MigrateError> {
-        self.migrator().run(&self.write).await
+    pub async fn migrate(&self) -> Result<(), MigrationFailed> {
+        self.migrator().run(&self.write).await.map_err(MigrationFailed)
     }
 
     /// The versions of the migrations that are still to be applied. Changes nothing.
@@ -129,17 +153,39 @@ impl Db {
     /// # Errors
     /// When the database can't be read.
     pub async fn pending_migrations(&self) -> sqlx::Result<Vec<i64>> {
+        let applied = self.applied_migrations().await?;
+        let versions = self.migrator().iter().map(|migration| migration.version);
+        Ok(versions.filter(|version| !applied.contains(version)).collect())
+    }
+
+    /// The versions of applied migrations that this program does not have: a newer one made them. Changes nothing.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub async fn newer_migrations(&self) -> sqlx::Result<Vec<i64>> {
+        let mut applied = self.applied_migrations().await?;
+        applied.retain(|version| !self.migrator().version_exists(*version));
+        Ok(applied)
+    }
+
+    async fn applied_migrations(&self) -> sqlx::Result<Vec<i64>> {
         let table = match self.dialect {
             Dialect::Sqlite => "SELECT COUNT(*) FROM sqlite_master WHERE name = '_sqlx_migrations'",
             Dialect::Postgres => "SELECT COUNT(to_regclass('_sqlx_migrations'))",
         };
         let exists: i64 = sqlx::query_scalar(table).fetch_one(&self.read).await?;
-        let applied: Vec<i64> = match exists {
-            0 => Vec::new(),
-            _ => sqlx::query_scalar("SELECT version FROM _sqlx_migrations").fetch_all(&self.read).await?,
-        };
-        let versions = self.migrator().iter().map(|migration| migration.version);
-        Ok(versions.filter(|version| !applied.contains(version)).collect())
+        match exists {
+            0 => Ok(Vec::new()),
+            _ => sqlx::query_scalar("SELECT version FROM _sqlx_migrations").fetch_all(&self.read).await,
+        }
+    }
+
+    /// Whether the database takes writes. Changes nothing.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn check_writable(&self) -> sqlx::Result<()> {
+        self.write().await?.rollback().await
     }
 
     fn migrator(&self) -> &'static Migrator {

@@ -37,6 +37,7 @@ pub use grants::Permission;
 pub use health::State;
 pub use instance::{InstanceHandle, Lane, Part, PluginStream};
 pub use launch::own_program;
+pub use load::preflight;
 pub use refusal::Refusal;
 pub use report::{BreakerReport, Capability, Report, Source};
 

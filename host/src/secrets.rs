@@ -93,7 +93,7 @@ impl Secrets {
     /// # Errors
     /// When there is no key, it is not the right one, or the database fails.
     pub async fn load(config: &Config, db: &Db) -> Result<Self, SecretsError> {
-        let canary = db::state::get(db.read(), CANARY).await?;
+        let canary = Self::canary(db).await?;
         let secrets = match &config.secrets.master_key {
             Some(text) => Self::from_text(text.expose_secret()).ok_or(SecretsError::MasterKeyInvalid)?,
             None if db.dialect() == Dialect::Postgres => return Err(SecretsError::MasterKeyMissing),
@@ -101,6 +101,31 @@ impl Secrets {
         };
         secrets.check_canary(db).await?;
         Ok(secrets)
+    }
+
+    /// What proves the key; none before the first start.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn canary(db: &Db) -> sqlx::Result<Option<Vec<u8>>> {
+        db::state::get(db.read(), CANARY).await
+    }
+
+    /// Checks the key against the database's canary. Changes nothing.
+    ///
+    /// # Errors
+    /// When there is no key although there is a canary, the key is none, or not the right one.
+    pub fn check(config: &Config, canary: Option<&[u8]>) -> Result<(), SecretsError> {
+        let file = config.server.data_dir.join(KEY_FILE);
+        let secrets = match &config.secrets.master_key {
+            Some(text) => Self::from_text(text.expose_secret()).ok_or(SecretsError::MasterKeyInvalid)?,
+            None if canary.is_none() && !file.exists() => return Ok(()),
+            None => Self::from_file(&file, false)?,
+        };
+        match canary {
+            Some(sealed) => secrets.open(CANARY, sealed).map(drop).map_err(|_| SecretsError::WrongKey),
+            None => Ok(()),
+        }
     }
 
     /// Makes a sealer from the key itself.

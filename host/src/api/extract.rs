@@ -1,11 +1,11 @@
 //! Extractors: what a handler needs stands in its signature, and what is wrong with a request leaves as a problem.
 
+use std::collections::HashMap;
+
 use axum::{
     Json as AxumJson,
-    extract::{
-        FromRequest, FromRequestParts, Path as AxumPath, Query as AxumQuery, Request,
-        rejection::{JsonRejection, PathRejection},
-    },
+    body::{Body, Bytes},
+    extract::{FromRequest, FromRequestParts, Path as AxumPath, Query as AxumQuery, Request, rejection::JsonRejection},
     http::{StatusCode, request::Parts},
     response::{IntoResponse, Response},
 };
@@ -56,6 +56,24 @@ pub fn body_problem(status: StatusCode, text: &str) -> ApiError {
     }
 }
 
+/// A JSON body of which every field may be left out, and with them the body itself.
+pub struct OptionalJson<T>(pub T);
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalJson<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let request = Request::from_parts(parts.clone(), body);
+        let bytes = Bytes::from_request(request, state).await.map_err(|e| body_problem(e.status(), &e.body_text()))?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        let Json(value) = Json::<Option<T>>::from_request(Request::from_parts(parts, Body::from(bytes)), state).await?;
+        Ok(Self(value.unwrap_or_default()))
+    }
+}
+
 /// A JSON body whose fields are checked by `garde`.
 pub struct Valid<T>(pub T);
 
@@ -102,17 +120,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// What the path names. One that is not what it should be, such as bytes that are no UTF-8, is a 400 `invalid_path`.
+/// Parameters in the path. What is no UTF-8 is a 400 `invalid_path`.
 pub struct Path<T>(pub T);
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        AxumPath::<T>::from_request_parts(parts, state)
+        let AxumPath(value) = AxumPath::<T>::from_request_parts(parts, state)
             .await
-            .map(|AxumPath(value)| Self(value))
-            .map_err(|e: PathRejection| ApiError::bad_request("invalid_path", e.body_text()))
+            .map_err(|e| ApiError::bad_request("invalid_path", e.body_text()))?;
+        Ok(Self(value))
     }
 }
 
@@ -123,9 +141,8 @@ impl<S: Send + Sync> FromRequestParts<S> for ItemUri {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let Path(mut named) =
-            Path::<std::collections::HashMap<String, String>>::from_request_parts(parts, state).await?;
-        parse_uri(&named.remove("uri").unwrap_or_default()).map(Self)
+        let Path(mut values) = Path::<HashMap<String, String>>::from_request_parts(parts, state).await?;
+        parse_uri(&values.remove("uri").unwrap_or_default()).map(Self)
     }
 }
 
@@ -138,7 +155,7 @@ impl ItemUri {
         if self.0.kind() == kind {
             return Ok(self.0);
         }
-        let detail = format!("{} names a {}, not a {kind}; see /api/items/{{uri}}", self.0, self.0.kind());
+        let detail = format!("{} is of kind {}, not {kind}; see /api/items/{{uri}}", self.0, self.0.kind());
         Err(ApiError::not_found("wrong_kind", detail))
     }
 }

@@ -164,7 +164,7 @@ async fn track(
     left: &mut usize,
 ) -> ApiResult<String> {
     if uri.kind() != Kind::Track {
-        return Err(ApiError::not_found("wrong_kind", format!("{uri} names a {}, not a track", uri.kind())));
+        return Err(ApiError::not_found("wrong_kind", format!("{uri} is of kind {}, not track", uri.kind())));
     }
     if let Some(doc) = held.get(uri.as_str()) {
         return Ok(doc.clone());

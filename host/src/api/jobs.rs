@@ -167,6 +167,19 @@ pub struct JobDetail {
     log: Vec<JobLogLine>,
 }
 
+/// The order of jobs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[schema(default = "-created_at")]
+pub enum Sort {
+    /// Newest first.
+    #[default]
+    #[serde(rename = "-created_at")]
+    Newest,
+    /// Oldest first.
+    #[serde(rename = "created_at")]
+    Oldest,
+}
+
 /// Which jobs to list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -176,9 +189,13 @@ pub struct JobFilter {
     state: Option<JobState>,
     /// Only this kind, such as `library.pull`.
     kind: Option<String>,
+    /// `-created_at`, newest first, or `created_at`, oldest first.
+    #[serde(default)]
+    #[param(inline)]
+    sort: Sort,
 }
 
-/// The caller's jobs, newest first; for admins also the server's own.
+/// The caller's jobs; for admins also the server's own.
 ///
 /// # Errors
 /// 400 `invalid_query`, `invalid_limit` or `invalid_cursor`.
@@ -194,14 +211,17 @@ pub async fn list_jobs(
     Query(filter): Query<JobFilter>,
 ) -> ApiResult<Page<Job>> {
     principal.require("downloads:read")?;
-    let before: Option<(i64, Ulid)> = paging.after(LIST)?;
+    let oldest_first = filter.sort == Sort::Oldest;
+    let list = if oldest_first { "jobs:oldest" } else { LIST };
+    let after: Option<(i64, Ulid)> = paging.after(list)?;
     let limit = paging.limit();
     let filter = Filter {
         host: principal.is_admin(),
         user_id: principal.user_id,
         state: filter.state.map(|state| state.as_str().to_owned()),
         kind: filter.kind.map(|kind| kind.replace('\0', "")),
-        before: before.map(|(created_at, id)| (created_at, id.to_string())),
+        oldest_first,
+        after: after.map(|(created_at, id)| (created_at, id.to_string())),
         limit: limit + 1,
     };
     let mut rows = db::jobs::list(app.db.read(), filter).await?;
@@ -210,7 +230,7 @@ pub async fn list_jobs(
         rows.pop();
     }
     let last = rows.last().filter(|_| more).map(|row| (row.created_at, &row.id));
-    let meta = Meta { limit, next_cursor: last.and_then(|keys| cursor(LIST, &keys)), total: None, providers: None };
+    let meta = Meta { limit, next_cursor: last.and_then(|keys| cursor(list, &keys)), total: None, providers: None };
     Ok(Page { data: rows.into_iter().map(Job::from).collect(), meta })
 }
 

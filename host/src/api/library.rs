@@ -24,6 +24,8 @@ use crate::{
 
 /// The longest words or genre to look for, in bytes.
 const MAX_TEXT: usize = 500;
+/// The last year that a release date can have.
+const LAST_YEAR: u16 = 9999;
 
 /// Which items to list, and in which order.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -99,13 +101,19 @@ impl LibraryQuery {
                 "nothing is of an album and of a show; send one of them",
             ));
         }
+        let years = [self.year_from, self.year_to];
+        if years.into_iter().flatten().any(|year| !(1..=LAST_YEAR).contains(&year)) {
+            let detail = format!("year_from and year_to are between 1 and {LAST_YEAR}");
+            return Err(ApiError::bad_request("invalid_query", detail));
+        }
         Ok(Filter {
             kind: Some(kind.as_str()),
             parent: uri(self.album.as_deref(), Kind::Album)?.or(uri(self.show.as_deref(), Kind::Show)?),
             artist: uri(self.artist.as_deref(), Kind::Artist)?,
             genre: self.genre.as_deref().map(fold::key).filter(|genre| !genre.is_empty()),
             released_from: self.year_from.map(|year| format!("{year:04}")),
-            released_before: self.year_to.map(|year| format!("{:04}", u32::from(year) + 1)),
+            // Dates are compared as text, so there is nothing after the last year of four digits.
+            released_before: self.year_to.filter(|year| *year < LAST_YEAR).map(|year| format!("{:04}", year + 1)),
             playable: self.playable,
             missing: self.missing,
             words,
@@ -119,7 +127,7 @@ fn uri(text: Option<&str>, kind: Kind) -> ApiResult<Option<String>> {
     if uri.kind() == kind {
         return Ok(Some(uri.to_string()));
     }
-    Err(ApiError::bad_request("invalid_query", format!("{kind}: {uri} names a {}", uri.kind())))
+    Err(ApiError::bad_request("invalid_query", format!("{kind}: {uri} is of kind {}", uri.kind())))
 }
 
 /// The merged library of one kind.

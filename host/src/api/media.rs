@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use zotify_plugin_api::{Kind, MediaRequest, Uri, capability, method};
 
 use super::{
-    extract::{ItemUri, Query, Valid},
+    extract::{ItemUri, OptionalJson, Query, validate},
     rfc3339,
 };
 use crate::{
@@ -121,7 +121,8 @@ async fn serve(
     headers: &HeaderMap,
 ) -> ApiResult<Response> {
     principal.require("catalog:read")?;
-    if query.format.as_ref().is_some_and(|f| f.len() > 16 || !f.bytes().all(|b| b.is_ascii_alphanumeric())) {
+    let is_word = |f: &String| (1..=16).contains(&f.len()) && f.bytes().all(|b| b.is_ascii_alphanumeric());
+    if !query.format.as_ref().is_none_or(is_word) {
         return Err(ApiError::bad_request("invalid_query", "format is a short word such as mp3 or opus"));
     }
     if query.max_bitrate.is_some_and(|rate| !(8..=10_000).contains(&rate)) {
@@ -179,7 +180,7 @@ macro_rules! link {
         /// # Errors
         /// 404 `item_not_found` or `wrong_kind`, 422 `unsupported` or `validation_failed`.
         #[utoipa::path(
-            post, path = $path, operation_id = $name, tag = "Catalogue", request_body = LinkRequest,
+            post, path = $path, operation_id = $name, tag = "Catalogue", request_body = Option<LinkRequest>,
             params(("uri" = String, Path, description = "The item's URI.")),
             responses((status = 200, description = "The link.", body = Link)),
             security(("bearer" = ["catalog:read"]), ("api_key" = ["catalog:read"]))
@@ -188,8 +189,9 @@ macro_rules! link {
             State(app): State<AppState>,
             principal: Principal,
             uri: ItemUri,
-            Valid(request): Valid<LinkRequest>,
+            OptionalJson(request): OptionalJson<LinkRequest>,
         ) -> ApiResult<Json<Link>> {
+            validate(&request)?;
             link(&app, &principal, &uri.of_kind($kind)?, &request).await
         }
     };

@@ -27,6 +27,7 @@ const MAX_QUERY: usize = 500;
 /// Where a search looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(default = "library")]
 pub enum Where {
     /// In the libraries, as the host holds them.
     #[default]

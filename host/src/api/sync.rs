@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use zotify_plugin_api::LibraryKind;
 
 use super::{
-    extract::{Json, Path, Query, Valid},
+    extract::{Json, OptionalJson, Path, Query, validate},
     page::{Meta, Page, Paging, cursor},
     raw::raw,
     rfc3339,
@@ -82,16 +82,18 @@ pub struct SyncJob {
 /// # Errors
 /// 404 `account_not_found`, 422 `validation_failed`, or `unsupported` for a direction other than `pull`.
 #[utoipa::path(
-    post, path = "/api/sync", operation_id = "start_sync", tag = "Library", request_body = SyncRequest,
+    post, path = "/api/sync", operation_id = "start_sync", tag = "Library",
+    request_body = Option<SyncRequest>,
     responses((status = 202, description = "The jobs that do it.", body = SyncJobs)),
     security(("bearer" = ["library:write"]), ("api_key" = ["library:write"]))
 )]
 pub async fn start_sync(
     State(app): State<AppState>,
     principal: Principal,
-    Valid(request): Valid<SyncRequest>,
+    OptionalJson(request): OptionalJson<SyncRequest>,
 ) -> ApiResult<(StatusCode, Json<SyncJobs>)> {
     principal.require("library:write")?;
+    validate(&request)?;
     if request.direction != Direction::Pull {
         return Err(ApiError::unprocessable("unsupported", "libraries can be pulled only; pushing is not offered yet"));
     }

@@ -10,7 +10,7 @@ use crate::config::{Config, ConfigErrors};
 pub(super) const ABOUT: &str = "\
 Check the installation; each fault comes with a remedy.
 
-Looks at the configuration, the data folder, the database, keys, plugin folders, what the kernel offers for locking \
+Looks at the configuration, the data folder, the database, keys, plugins and their instances, what the kernel offers for locking \
 plugins up, free space and the address. Changes nothing.";
 
 pub(super) const AFTER_HELP: &str = "Exit codes:\n  0  no check failed, warnings aside\n  1  a check failed";

@@ -2,6 +2,11 @@
 
 mod console;
 
+use std::{
+    fs::{File, TryLockError},
+    io,
+};
+
 use tokio::{
     net::TcpListener,
     signal::{
@@ -26,13 +31,16 @@ Examples:
   ZOTIFY__SERVER__LISTEN=0.0.0.0:9000 zotify-host serve
   RUST_LOG=debug zotify-host serve";
 
+/// The file in the data folder that a running host holds locked.
+const LOCK_FILE: &str = "host.lock";
+
 pub(super) async fn run(config: Config) -> CliResult {
     telemetry::init(&config.log);
-    // The port first: two hosts must not share a database file for even a moment.
     let address = config.server.listen;
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Failure::new(format!("{address} cannot be listened at: {error}; set server.listen, or stop what listens there"))
     })?;
+    let _lock = lock(&config)?;
     let Started { app, admin_password } = App::start(config).await.map_err(|error| Failure::new(error.to_string()))?;
     let address = listener.local_addr()?;
     app.tasks.spawn(console::report(app.clone(), address, admin_password));
@@ -41,8 +49,39 @@ pub(super) async fn run(config: Config) -> CliResult {
     Ok(served?)
 }
 
-/// Ends at `Ctrl-C` and at SIGTERM.
+/// Keeps a second host away from the data folder for as long as the file is open: each would run the other's jobs and
+/// remove its copies of plugins.
+fn lock(config: &Config) -> Result<File, Failure> {
+    config.create_folders()?;
+    let path = config.server.data_dir.join(LOCK_FILE);
+    let unusable = |error| {
+        let path = path.display();
+        Failure::new(format!("{path}: {error}; set server.data_dir to a folder that this user may write to"))
+    };
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(unusable)?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(Failure::new(format!(
+            "another host runs with the data folder {}; stop it, or set server.data_dir",
+            config.server.data_dir.display()
+        ))),
+        // Not every network file system has locks.
+        Err(TryLockError::Error(error)) if error.kind() != io::ErrorKind::Unsupported => Err(unusable(error)),
+        _ => Ok(file),
+    }
+}
+
+/// Ends at `Ctrl-C` and at SIGTERM; the next of either ends the process.
 async fn asked_to_stop() {
+    signalled().await;
+    tracing::info!("stopping: requests under way may end; a second signal ends them at once");
+    tokio::spawn(async {
+        signalled().await;
+        std::process::exit(130);
+    });
+}
+
+/// Waits for `Ctrl-C` or SIGTERM.
+async fn signalled() {
     let interrupt = async { signal::ctrl_c().await.is_ok() };
     let terminate = async {
         match unix::signal(SignalKind::terminate()) {
@@ -54,10 +93,4 @@ async fn asked_to_stop() {
         _ = interrupt => {}
         _ = terminate => {}
     }
-    tracing::info!("stopping: requests under way may end; Ctrl-C ends them at once");
-    tokio::spawn(async {
-        if signal::ctrl_c().await.is_ok() {
-            std::process::exit(130);
-        }
-    });
 }

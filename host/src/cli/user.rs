@@ -60,7 +60,7 @@ pub enum UserError {
     Database(#[from] sqlx::Error),
     /// The database's schema can't be brought up to date.
     #[error("the database can't be brought up to date: {0}")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
+    Migrate(#[from] db::MigrationFailed),
 }
 
 impl From<ApiError> for UserError {

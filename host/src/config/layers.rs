@@ -163,10 +163,14 @@ pub(super) fn read_text(path: &Path) -> std::io::Result<String> {
 /// Puts a value at a path below `pointer`. Tables are merged key by key, everything else is replaced.
 fn set(at: &mut Value, sources: &mut Sources, pointer: &str, path: &[String], value: Value, source: &Source) {
     if let Some((key, rest)) = path.split_first() {
-        if !at.is_object() {
+        if at.is_null() {
             *at = Value::Object(Map::new());
         }
-        sources.entry(pointer.to_owned()).or_insert_with(|| source.clone());
+        // No variable sets the whole: a fault of the whole is not its fault.
+        if !pointer.is_empty() {
+            sources.entry(pointer.to_owned()).or_insert_with(|| source.clone());
+        }
+        // What should be a table and is none stays, and is refused where it stands.
         if let Value::Object(table) = at {
             let entry = table.entry(key).or_insert(Value::Null);
             set(entry, sources, &join(pointer, key), rest, value, source);

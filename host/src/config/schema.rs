@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 use url::Url;
 
 use super::{
@@ -156,10 +156,18 @@ const FORMATS: &[Format] = &[
     },
     Format {
         name: "log-filter",
-        accepts: |text| !text.is_empty() && EnvFilter::try_new(text).is_ok(),
+        accepts: |text| names_a_level(text) && EnvFilter::try_new(text).is_ok(),
         expected: "must be error, warn, info, debug, trace, or a filter such as info,zotify_host=debug",
     },
 ];
+
+/// Whether a log filter says how much to log. Without that a mistyped level is the name of a module that is not there,
+/// and the log stays empty.
+fn names_a_level(filter: &str) -> bool {
+    let level =
+        |directive: &str| directive.rsplit('=').next().is_some_and(|level| level.trim().parse::<LevelFilter>().is_ok());
+    filter.split(',').any(level)
+}
 
 /// Panics only when a struct of this module makes an invalid schema, which any test of it shows.
 static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| {

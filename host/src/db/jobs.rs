@@ -166,33 +166,42 @@ pub struct Filter {
     pub state: Option<String>,
     /// Only with this name.
     pub kind: Option<String>,
-    /// Only those made before this one: its `created_at` and id.
-    pub before: Option<(i64, String)>,
+    /// Oldest first, else newest first.
+    pub oldest_first: bool,
+    /// Only those that follow this one in the order: its `created_at` and id.
+    pub after: Option<(i64, String)>,
     /// At most so many.
     pub limit: i64,
 }
 
-/// Jobs, newest first.
+/// Jobs in the order of their making.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn list(db: impl AnyExecutor<'_>, filter: Filter) -> sqlx::Result<Vec<JobRow>> {
-    let (created_at, id) = filter.before.unzip();
-    sqlx::query_as(select!(
+    const NEWEST: &str = select!(
         "WHERE (user_id = $1 OR (user_id IS NULL AND $2 = 1))
            AND ($3 IS NULL OR state = $3) AND ($4 IS NULL OR kind = $4)
            AND ($5 IS NULL OR created_at < $5 OR (created_at = $5 AND id < $6))
          ORDER BY created_at DESC, id DESC LIMIT $7"
-    ))
-    .bind(filter.user_id)
-    .bind(i64::from(filter.host))
-    .bind(filter.state)
-    .bind(filter.kind)
-    .bind(created_at)
-    .bind(id)
-    .bind(filter.limit)
-    .fetch_all(db)
-    .await
+    );
+    const OLDEST: &str = select!(
+        "WHERE (user_id = $1 OR (user_id IS NULL AND $2 = 1))
+           AND ($3 IS NULL OR state = $3) AND ($4 IS NULL OR kind = $4)
+           AND ($5 IS NULL OR created_at > $5 OR (created_at = $5 AND id > $6))
+         ORDER BY created_at, id LIMIT $7"
+    );
+    let (created_at, id) = filter.after.unzip();
+    sqlx::query_as(if filter.oldest_first { OLDEST } else { NEWEST })
+        .bind(filter.user_id)
+        .bind(i64::from(filter.host))
+        .bind(filter.state)
+        .bind(filter.kind)
+        .bind(created_at)
+        .bind(id)
+        .bind(filter.limit)
+        .fetch_all(db)
+        .await
 }
 
 /// Asks a job to stop: one that has yet to start is cancelled at once, a running one is marked. Answers false where

@@ -121,7 +121,7 @@ impl Pull {
         let Some(account) = accounts::find(&ctx.app.db, account_id).await? else {
             return Err(fail("account_not_found", "the account does not exist any more"));
         };
-        let can = Can::of(&*started(&ctx, &account.instance)?);
+        let can = Can::of(&*started(&ctx, &account.instance).await?);
         let at = match ctx.checkpoint() {
             Some(at) => at,
             None => begin(&ctx, &account).await?,
@@ -220,10 +220,17 @@ impl Pull {
     }
 }
 
-fn started(ctx: &JobContext, instance: &str) -> Result<Arc<InstanceHandle>, JobError> {
+async fn started(ctx: &JobContext, instance: &str) -> Result<Arc<InstanceHandle>, JobError> {
     let Some(handle) = ctx.app.providers.get(instance) else {
         return Err(fail("provider_not_found", "the provider is not configured any more"));
     };
+    if handle.state() == State::Loading {
+        // A job that goes on after a restart is there before the plugin; that is no failed attempt.
+        tokio::select! {
+            () = ctx.cancelled().cancelled() => return Err(JobError::Cancelled),
+            () = ctx.app.providers.ready() => {}
+        }
+    }
     match handle.state() {
         State::Started => Ok(handle),
         State::Disabled => Err(fail("provider_disabled", "the provider is disabled")),

@@ -40,8 +40,11 @@ impl Scope {
                 return Err(ApiError::not_found("account_not_found", format!("you have no account {id:.64}")));
             }
         }
-        let Some(providers) = providers.filter(|p| !p.is_empty()) else { return Ok(self) };
-        let wanted: Vec<&str> = providers.split(',').map(str::trim).collect();
+        let wanted: Vec<&str> =
+            providers.unwrap_or_default().split(',').map(str::trim).filter(|id| !id.is_empty()).collect();
+        if wanted.is_empty() {
+            return Ok(self);
+        }
         if let Some(unknown) = wanted.iter().find(|id| !self.accounts.iter().any(|a| a.instance == **id)) {
             let detail = format!("providers: you have no account at {unknown:.64}");
             return Err(ApiError::bad_request("invalid_query", detail));

@@ -1,9 +1,9 @@
 //! From a line of the configuration to a running instance.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use tokio::runtime::Handle;
-use zotify_plugin_api::{CreateRequest, PROTOCOL, Permissions, SignIn};
+use zotify_plugin_api::{CreateRequest, LibraryManifest, PROTOCOL, Permissions, SignIn};
 
 use super::{
     Registry,
@@ -13,13 +13,19 @@ use super::{
     inprocess::Local,
     instance::{Backend, InstanceHandle, Loaded, Part},
     library::{self, Catalogue, Finder, Found},
+    own_program,
     refusal::{Code, Refusal},
     services::Services,
     settings,
     supervisor::{Plan, Supervisor},
     trust,
 };
-use crate::{accounts, config::Isolation, db::Db, worker::sandbox::Sandbox};
+use crate::{
+    accounts,
+    config::{Config, Instance, Isolation},
+    db::Db,
+    worker::sandbox::Sandbox,
+};
 
 impl Registry {
     pub(super) fn finder(&self) -> Finder {
@@ -55,18 +61,7 @@ impl Registry {
         let found = catalogue.find(&config.plugin)?.clone();
         let library = found.manifest.clone()?;
         trust::check(&inner.db, &found, &library.id, handle.id()).await?;
-        let part = choose(handle, &library)?;
-        let empty = serde_json::json!({});
-        let given = if config.settings.is_null() { &empty } else { &config.settings };
-        settings::check(part.settings_schema(), given)?;
-        let grants = grants::resolve(&Asked {
-            permissions: part.permissions(),
-            settings: given,
-            granted: &config.permissions,
-            bundled: found.bundled,
-            base_dir: &inner.config.base_dir,
-            data_dir: &inner.config.server.data_dir,
-        })?;
+        let (part, grants) = prepare(&inner.config, config, handle.automation, &found, &library)?;
         let egress = inner.clients.clone().map_or_else(Egress::closed, |clients| Egress::new(clients, &grants));
         let triggers = match &part {
             Part::Automation(manifest) => manifest.triggers.iter().map(|t| t.name.clone()).collect(),
@@ -194,19 +189,58 @@ impl Part {
     }
 }
 
+/// Looks for what would keep the enabled instances from starting, without starting them: for each its id, and which of
+/// its folders are missing or why it is refused. Whether foreign files are trusted is not looked at.
+pub async fn preflight(config: &Arc<Config>) -> Vec<(String, Result<Vec<PathBuf>, Refusal>)> {
+    let program = config.plugins.program.clone().unwrap_or_else(own_program);
+    let catalogue = Finder { config: Arc::clone(config), db: None, program }.find().await;
+    let look = |instance: &Instance, automation| {
+        let found = catalogue.find(&instance.plugin)?;
+        let library = found.manifest.clone()?;
+        let (_, grants) = prepare(config, instance, automation, found, &library)?;
+        Ok(grants.missing().into_iter().map(Into::into).collect())
+    };
+    let providers = config.providers.iter().map(|(id, instance)| (id, instance, false));
+    let automations = config.automations.iter().map(|(id, instance)| (id, instance, true));
+    let enabled = providers.chain(automations).filter(|(_, instance, _)| instance.enabled);
+    enabled.map(|(id, instance, automation)| (id.clone(), look(instance, automation))).collect()
+}
+
+/// The part that an instance means, and what it is granted.
+fn prepare(
+    config: &Config,
+    instance: &Instance,
+    automation: bool,
+    found: &Found,
+    library: &LibraryManifest,
+) -> Result<(Part, Grants), Refusal> {
+    let part = choose(automation, instance.provider.as_deref(), library)?;
+    let empty = serde_json::json!({});
+    let given = if instance.settings.is_null() { &empty } else { &instance.settings };
+    settings::check(part.settings_schema(), given)?;
+    let grants = grants::resolve(&Asked {
+        permissions: part.permissions(),
+        settings: given,
+        granted: &instance.permissions,
+        bundled: found.bundled,
+        base_dir: &config.base_dir,
+        data_dir: &config.server.data_dir,
+    })?;
+    Ok((part, grants))
+}
+
 /// The part of the library that the configuration means.
-fn choose(handle: &InstanceHandle, library: &zotify_plugin_api::LibraryManifest) -> Result<Part, Refusal> {
-    let parts: Vec<Part> = if handle.automation {
+fn choose(automation: bool, wanted: Option<&str>, library: &LibraryManifest) -> Result<Part, Refusal> {
+    let parts: Vec<Part> = if automation {
         library.automations.iter().map(|m| Part::Automation(Box::new(m.clone()))).collect()
     } else {
         library.providers.iter().map(|m| Part::Provider(Box::new(m.clone()))).collect()
     };
     let names: Vec<_> = parts.iter().map(|part| part.id().to_owned()).collect();
-    let wanted = handle.config.provider.as_deref();
     let only = parts.len() == 1;
     let chosen = parts.into_iter().find(|part| wanted.map_or(only, |wanted| part.id() == wanted));
     chosen.ok_or_else(|| {
-        let what = if handle.automation { "automation" } else { "provider" };
+        let what = if automation { "automation" } else { "provider" };
         let detail = match wanted {
             _ if names.is_empty() => format!("the plugin {} has no {what}", library.id),
             Some(wanted) => format!("the plugin {} has no {what} {wanted}, but {}", library.id, names.join(", ")),

@@ -41,7 +41,7 @@ async fn users_see_shared_accounts_and_their_own() {
         let all = accounts::visible(&host.app.db, user).await.unwrap();
         all.into_iter().filter(|a| a.instance == "shelf").map(|a| a.id).collect::<Vec<_>>()
     };
-    assert_eq!(visible(&ben).await, [shared.id.clone()]);
+    assert_eq!(visible(&ben).await, std::slice::from_ref(&shared.id));
     assert_eq!(visible(&anna).await.len(), 2);
 }
 

@@ -4,18 +4,28 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::Path,
-    process::{Command, Output},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
 };
+
+use zotify_host::db::Db;
+
+use crate::support::{PATIENCE, offer, plugin};
 
 /// Runs the program in a folder, with no variables of ours around.
 fn host(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    command(folder, arguments, variables).output().expect("the program starts")
+}
+
+fn command(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_zotify-host"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("ZOTIFY") {
             command.env_remove(name);
         }
     }
-    command.args(arguments).current_dir(folder).envs(variables.iter().copied()).output().expect("the program starts")
+    command.args(arguments).current_dir(folder).envs(variables.iter().copied());
+    command
 }
 
 fn out(output: &Output) -> String {
@@ -111,4 +121,120 @@ fn the_document_is_printed() {
     let dir = tempfile::tempdir().unwrap();
     let document: serde_json::Value = serde_json::from_str(&out(&host(dir.path(), &["openapi"], &[]))).unwrap();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+}
+
+#[test]
+fn a_mistyped_log_level_and_a_section_that_is_none_are_faults() {
+    let dir = tempfile::tempdir().unwrap();
+    let check = |toml: &str| {
+        fs::write(dir.path().join("zotify.toml"), toml).unwrap();
+        let output = host(dir.path(), &["config", "check"], &[("ZOTIFY__SERVER__LISTEN", "127.0.0.1:0")]);
+        (output.status.code(), err(&output))
+    };
+    assert_eq!(check("[log]\nlevel = 'zotify_host::jobs=debug,WARN'\n").0, Some(0));
+    for level in ["loud", "zotify_host", "info,x=y"] {
+        let (code, text) = check(&format!("[log]\nlevel = '{level}'\n"));
+        assert_eq!(code, Some(2), "{level}");
+        assert!(text.contains("zotify.toml:2: log.level: must be error, warn"), "{text}");
+    }
+    let (code, text) = check("server = 1\n");
+    assert_eq!(code, Some(2));
+    assert!(text.contains("zotify.toml:1: server: must be a table"), "{text}");
+    let (_, text) = check("[database]\nurl = 'postgres://u:p@h/n'\n");
+    assert!(text.contains("\nsecrets.master_key: PostgreSQL needs"), "the variable is not at fault: {text}");
+}
+
+/// A host that is being served from a folder; killed in the end.
+struct Served(Child);
+
+impl Served {
+    fn start(folder: &Path) -> Self {
+        let variables = [("ZOTIFY__SERVER__LISTEN", "127.0.0.1:0")];
+        Self(command(folder, &["serve"], &variables).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_data_folder_serves_one_host_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = Served::start(dir.path());
+    let started = Instant::now();
+    while !dir.path().join("data/admin-password").exists() {
+        assert!(started.elapsed() < PATIENCE, "the host does not start");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let second = host(dir.path(), &["serve"], &[("ZOTIFY__SERVER__LISTEN", "127.0.0.1:0")]);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(err(&second).contains("another host runs with the data folder"), "{}", err(&second));
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(first.0.id().cast_signed()), nix::sys::signal::SIGINT).unwrap();
+    assert!(first.0.wait().unwrap().success());
+    let mut third = Served::start(dir.path());
+    let file = fs::File::options().write(true).open(dir.path().join("data/host.lock")).unwrap();
+    while file.try_lock().is_ok() {
+        file.unlock().unwrap();
+        assert!(third.0.try_wait().unwrap().is_none() && started.elapsed() < PATIENCE, "the next host does not start");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_version_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(host(dir.path(), &["migrate"], &[]).status.success());
+    let db = Db::connect(&format!("sqlite://{}", dir.path().join("data/zotify.db").display())).await.unwrap();
+    let mut tx = db.write().await.unwrap();
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                 VALUES (99990101000000, 'later', 1, x'00', 0)";
+    sqlx::query(newer).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    db.close().await;
+    let variables = [("ZOTIFY__SERVER__LISTEN", "127.0.0.1:0"), ("ZOTIFY__PLUGINS__SANDBOX", "best-effort")];
+    for verb in ["serve", "migrate"] {
+        let output = host(dir.path(), &[verb], &variables);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(err(&output).contains("a newer version of the host made it"), "{}", err(&output));
+    }
+    let doctor = host(dir.path(), &["doctor"], &variables);
+    assert_eq!(doctor.status.code(), Some(1));
+    assert!(out(&doctor).contains("was made by a newer version"), "{}", out(&doctor));
+}
+
+#[test]
+fn the_doctor_tells_which_instances_would_not_start() {
+    let dir = tempfile::tempdir().unwrap();
+    offer(&plugin("zotify_plugin_local"), &dir.path().join("plugins"));
+    fs::create_dir(dir.path().join("data")).unwrap();
+    fs::create_dir(dir.path().join("music")).unwrap();
+    let instances = "
+        [providers.good]
+        plugin = 'local'
+        settings = { folders = ['music'] }
+        [providers.gone]
+        plugin = 'local'
+        settings = { folders = ['elsewhere'] }
+        [providers.typo]
+        plugin = 'local'
+        settings = { foldrs = ['music'] }
+        [providers.none]
+        plugin = 'nowhere'
+        [providers.off]
+        plugin = 'nowhere'
+        enabled = false";
+    fs::write(dir.path().join("zotify.toml"), format!("[plugins]\ndirectories = ['plugins']\n{instances}\n")).unwrap();
+    let variables = [("ZOTIFY__SERVER__LISTEN", "127.0.0.1:0"), ("ZOTIFY__PLUGINS__SANDBOX", "best-effort")];
+    let doctor = host(dir.path(), &["doctor"], &variables);
+    let text = out(&doctor);
+    assert_eq!(doctor.status.code(), Some(1), "{text}");
+    assert!(text.contains("ok    instance       good"), "{text}");
+    assert!(text.contains("warn  instance       gone: ") && text.contains("elsewhere is not there"), "{text}");
+    assert!(text.contains("fail  instance       typo: ") && text.contains("(settings_invalid)"), "{text}");
+    assert!(text.contains("fail  instance       none: ") && text.contains("(plugin_not_found)"), "{text}");
+    assert!(!text.contains("off"), "{text}");
 }

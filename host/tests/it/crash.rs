@@ -118,6 +118,7 @@ async fn a_scan_that_was_killed_is_finished_by_the_next_start() {
     let second = Host::start(dir.path(), port).await;
     let job = second.pull(|job| job["state"] == "succeeded").await;
     assert_eq!(job["id"], at_kill["id"], "the same job goes on");
+    assert_eq!(job["attempts"], 2, "waiting for the plugin is no attempt");
     let stats = second.get("/api/library/stats").await;
     assert_eq!(stats["totals"]["tracks"], FILES, "{stats}");
 }

@@ -175,3 +175,15 @@ async fn no_level_of_the_log_holds_queries_or_credentials() {
         assert!(!text.contains(secret), "{secret} is logged: {text}");
     }
 }
+
+#[tokio::test]
+async fn a_body_of_optional_fields_may_be_left_out() {
+    let host = TestApp::start().await.admin().await;
+    let sync = || host.request(Method::POST, "/api/sync");
+    host.send(sync()).await.expect(202);
+    host.send(sync().header("content-type", "application/json")).await.expect(202);
+    host.post("/api/sync", &json!(null)).await.expect(202);
+    host.send(sync().body("{}")).await.expect_problem(415, "unsupported_media_type");
+    host.post("/api/sync", &json!({"direction": "sideways"})).await.expect_problem(422, "invalid_body");
+    host.send(host.request(Method::POST, "/api/tracks/batch")).await.expect_problem(415, "unsupported_media_type");
+}

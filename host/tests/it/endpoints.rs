@@ -164,6 +164,19 @@ fn the_committed_document_is_fresh() {
 }
 
 #[test]
+fn parameters_are_plain_values() {
+    let document = serde_json::to_value(openapi::document("")).unwrap();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                let schema = parameter["schema"].to_string();
+                assert!(!schema.contains("\"object\""), "{method} {path}: no query holds {schema}");
+            }
+        }
+    }
+}
+
+#[test]
 fn operation_ids_are_unique_and_described() {
     let document = serde_json::to_value(openapi::document("")).unwrap();
     let mut seen = BTreeSet::new();

@@ -361,6 +361,13 @@ async fn jobs_are_listed_newest_first_in_pages() {
     let prefix = |ids: &[Value]| ids.iter().map(|id| id.as_str().unwrap()[..10].to_owned()).collect::<Vec<_>>();
     assert_eq!(prefix(&seen), prefix(&made));
     assert_eq!(seen.iter().collect::<std::collections::HashSet<_>>().len(), 5);
+    let oldest = host.get("/api/jobs?kind=test.fall&limit=3&sort=created_at").await.expect(200);
+    let next = format!("/api/jobs?kind=test.fall&limit=3&cursor={}", oldest["meta"]["next_cursor"].as_str().unwrap());
+    host.get(&next).await.expect_problem(400, "invalid_cursor");
+    let rest = host.get(&format!("{next}&sort=created_at")).await.expect(200);
+    let pages = oldest["data"].as_array().unwrap().iter().chain(rest["data"].as_array().unwrap());
+    assert_eq!(pages.map(|job| job["id"].clone()).rev().collect::<Vec<_>>(), seen, "the other way round");
+    host.get("/api/jobs?sort=priority").await.expect_problem(400, "invalid_query");
     assert!(host.get("/api/jobs?state=queued").await.expect(200)["data"].as_array().unwrap().is_empty());
     assert!(host.get("/api/jobs?kind=a%00b").await.expect(200)["data"].as_array().unwrap().is_empty());
     host.get("/api/jobs?state=nope").await.expect_problem(400, "invalid_query");

@@ -396,3 +396,35 @@ async fn another_user_sees_the_shared_library_and_a_stranger_nothing() {
     host.sign_out();
     host.get("/api/library/tracks").await.expect_problem(401, "missing_credentials");
 }
+
+#[tokio::test]
+async fn numbers_in_queries_have_bounds() {
+    let music = music();
+    let host = scanned(music.path()).await;
+    let count = async |query: &str| {
+        let page = host.get(&format!("/api/library/tracks?{query}")).await.expect(200);
+        page["data"].as_array().unwrap().len()
+    };
+    assert_eq!((count("year_to=9999").await, count("year_from=1&year_to=1999").await), (10, 3));
+    assert_eq!((count("year_from=9999").await, count("providers=local,").await), (0, 10));
+    let uri = text(&track(&host, "Αυγή").await, "uri").to_owned();
+    for path in [
+        "/api/library/tracks?year_from=0".to_owned(),
+        "/api/library/tracks?year_to=10000".to_owned(),
+        format!("/api/tracks/{uri}/media?format="),
+        format!("/api/tracks/{uri}/media?max_bitrate=7"),
+        format!("/api/artwork/{uri}?size=0"),
+    ] {
+        host.get(&path).await.expect_problem(400, "invalid_query");
+    }
+}
+
+#[tokio::test]
+async fn a_link_needs_no_body_and_what_is_no_track_has_no_audio() {
+    let music = music();
+    let host = scanned(music.path()).await;
+    let uri = text(&track(&host, "Αυγή").await, "uri").to_owned();
+    let link = host.send(host.request(Method::POST, &format!("/api/tracks/{uri}/media-url"))).await.expect(200);
+    assert!(text(&link, "url").contains("?sig="));
+    host.get("/api/episodes/local:episode:x/media").await.expect_problem(404, "item_not_found");
+}

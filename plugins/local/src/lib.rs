@@ -127,7 +127,7 @@ impl Local {
 /// The file of an item: by its locator, or else by its id, which is the locator unless that is too long for a URI.
 fn file_key(uri: &Uri, locator: Option<&str>, kind: Kind) -> Result<FileKey> {
     if uri.kind() != kind {
-        return Err(ProviderError::invalid(format!("{uri} is no {kind}")));
+        return Err(ProviderError::not_found(format_args!("{uri} as a {kind}")));
     }
     let key = FileKey::from_locator(locator.unwrap_or(uri.id())).ok_or_else(|| ProviderError::not_found(uri))?;
     if key.id() != uri.id() {

@@ -35,6 +35,7 @@ const LINKS_MS: i64 = 24 * 3600 * 1000;
 /// As what to export.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(default = "m3u8")]
 pub enum Format {
     /// Extended M3U in UTF-8, with links to the audio that work for a day.
     #[default]

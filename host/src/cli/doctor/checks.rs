@@ -11,7 +11,7 @@ use super::Finding;
 use crate::{
     config::{Config, Mode, Registration, SandboxPolicy},
     db::Db,
-    secrets::KEY_FILE,
+    secrets::{KEY_FILE, Secrets},
 };
 
 mod plugins;
@@ -22,6 +22,7 @@ pub(super) async fn all(config: &Config) -> Vec<Finding> {
     findings.extend(database(config).await);
     findings.push(secret_key(config).await);
     findings.extend(plugins::folders(config));
+    findings.extend(plugins::instances(config).await);
     findings.push(sandbox(config));
     findings.push(disk(config));
     findings.push(address(config));
@@ -92,8 +93,17 @@ async fn database(config: &Config) -> Option<Finding> {
         Ok(db) => db,
         Err(error) => return Some(Finding::fail("database", format!("{url} can't be opened: {error}"), remedy)),
     };
-    let pending = db.pending_migrations().await;
+    let (writable, newer, pending) =
+        (db.check_writable().await, db.newer_migrations().await, db.pending_migrations().await);
     db.close().await;
+    if let Err(error) = writable {
+        let detail = format!("{url} can't be written to: {error}");
+        return Some(Finding::fail("database", detail, "give it to the user that runs the host"));
+    }
+    if newer.is_ok_and(|newer| !newer.is_empty()) {
+        let detail = format!("{url} was made by a newer version of the host");
+        return Some(Finding::fail("database", detail, "use that version, or a backup"));
+    }
     Some(match pending {
         Ok(pending) if pending.is_empty() => Finding::ok("database", url),
         Ok(pending) => {
@@ -105,33 +115,32 @@ async fn database(config: &Config) -> Option<Finding> {
 }
 
 async fn secret_key(config: &Config) -> Finding {
-    if config.secrets.master_key.is_some() {
-        return Finding::ok("secret key", "given by secrets.master_key");
-    }
     let file = config.server.data_dir.join(KEY_FILE);
-    let Ok(meta) = fs::metadata(&file) else {
-        if !holds_sealed(config).await {
-            return Finding::ok("secret key", "will be made at the first start");
-        }
-        let detail = format!("{} is missing, and the database needs it", file.display());
-        return Finding::fail("secret key", detail, "restore it from the backup that the database belongs to");
-    };
-    if meta.permissions().mode() & 0o077 != 0 {
+    let meta = fs::metadata(&file).ok().filter(|_| config.secrets.master_key.is_none());
+    if meta.as_ref().is_some_and(|meta| meta.permissions().mode() & 0o077 != 0) {
         let detail = format!("others than the owner can read {}", file.display());
         return Finding::fail("secret key", detail, format!("chmod 600 {}", file.display()));
     }
-    Finding::ok("secret key", file.display().to_string())
+    if let Err(error) = Secrets::check(config, canary(config).await.as_deref()) {
+        let remedy = "use the key that belongs to the database; the backup of the one holds the other";
+        return Finding::fail("secret key", error.to_string(), remedy);
+    }
+    match meta {
+        Some(_) => Finding::ok("secret key", file.display().to_string()),
+        None if config.secrets.master_key.is_some() => Finding::ok("secret key", "given by secrets.master_key"),
+        None => Finding::ok("secret key", "will be made at the first start"),
+    }
 }
 
-/// Whether the database holds something that only the lost key opens; the keys that sign tokens are always sealed.
-async fn holds_sealed(config: &Config) -> bool {
+/// What the key has to open; nothing where no database was made yet, or where it can't be read: that is another finding.
+async fn canary(config: &Config) -> Option<Vec<u8>> {
     if config.sqlite_file().is_some_and(|file| !file.exists()) {
-        return false;
+        return None;
     }
-    let Ok(db) = Db::connect(&config.database.url).await else { return false };
-    let count = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM signing_keys").fetch_one(db.read()).await;
+    let db = Db::connect(&config.database.url).await.ok()?;
+    let canary = Secrets::canary(&db).await.ok().flatten();
     db.close().await;
-    count.is_ok_and(|count| count > 0)
+    canary
 }
 
 fn sandbox(config: &Config) -> Finding {
@@ -237,22 +246,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_readable_secret_key_fails_and_so_does_a_lost_one() {
+    async fn a_readable_broken_wrong_or_lost_secret_key_fails() {
         let dir = tempfile::tempdir().unwrap();
         let config = config(dir.path(), "");
         config.create_folders().unwrap();
         let db = Db::connect(&config.database.url).await.unwrap();
         assert_eq!(secret_key(&config).await.outcome, Outcome::Ok);
-        let mut tx = db.write().await.unwrap();
-        sqlx::query("CREATE TABLE signing_keys AS SELECT 1").execute(&mut *tx).await.unwrap();
-        tx.commit().await.unwrap();
-        assert!(secret_key(&config).await.detail.contains("missing"));
-        let key = config.server.data_dir.join(KEY_FILE);
-        fs::write(&key, "").unwrap();
-        fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
-        assert_eq!(secret_key(&config).await.outcome, Outcome::Fail);
-        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        db.migrate().await.unwrap();
+        Secrets::load(&config, &db).await.unwrap();
         assert_eq!(secret_key(&config).await.outcome, Outcome::Ok);
+        let file = config.server.data_dir.join(KEY_FILE);
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(secret_key(&config).await.detail.contains("others"));
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&file, "").unwrap();
+        assert!(secret_key(&config).await.detail.contains("does not hold"));
+        fs::write(&file, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=").unwrap();
+        assert!(secret_key(&config).await.detail.contains("not the one"));
+        fs::remove_file(&file).unwrap();
+        assert!(secret_key(&config).await.detail.contains("missing"));
     }
 
     #[test]

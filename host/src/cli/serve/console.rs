@@ -118,7 +118,7 @@ async fn follow(app: &AppState) {
         }
     }
     bar.finish_and_clear();
-    if seen {
+    if seen && !app.shutdown.is_cancelled() {
         summarise(app).await;
     }
 }

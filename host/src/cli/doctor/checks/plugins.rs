@@ -1,11 +1,14 @@
 //! Are the plugin folders there, and are the bundled files those that were bundled?
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use super::Finding;
 use crate::{
     config::Config,
-    providers::library::{BUNDLED, Bundled, hash},
+    providers::{
+        library::{BUNDLED, Bundled, hash},
+        preflight,
+    },
 };
 
 pub(super) fn folders(config: &Config) -> Vec<Finding> {
@@ -15,6 +18,27 @@ pub(super) fn folders(config: &Config) -> Vec<Finding> {
         findings.push(Finding::warn("plugins", detail, "make it, or take it out of plugins.directories"));
     }
     findings
+}
+
+/// Whether the enabled instances would start. Plugins are copied before they are looked at, so that this needs a data
+/// folder that is there.
+pub(super) async fn instances(config: &Config) -> Vec<Finding> {
+    if !config.server.data_dir.is_dir() {
+        return Vec::new();
+    }
+    let config = Arc::new(config.clone());
+    let looked = preflight(&config).await.into_iter().map(|(id, looked)| match looked {
+        Err(refusal) => {
+            Finding::fail("instance", format!("{id}: {} ({})", refusal.detail, refusal.code), refusal.remedy)
+        }
+        Ok(missing) if missing.is_empty() => Finding::ok("instance", id),
+        Ok(missing) => {
+            let missing: Vec<_> = missing.iter().map(|folder| folder.display().to_string()).collect();
+            let detail = format!("{id}: {} is not there", missing.join(", "));
+            Finding::warn("instance", detail, "mount or make the folder, or correct the instance's settings")
+        }
+    });
+    looked.collect()
 }
 
 fn bundled(folder: &Path) -> Finding {
