@@ -69,6 +69,13 @@ postgres: ## the host's tests on PostgreSQL (needs Debian's postgresql; starts a
 test: deny check postgres docs ## check on both databases, documentation, dependency rules: what a change must pass
 	$(CARGO) test --locked --workspace --doc
 
+.PHONY: generate
+generate: ## write the generated pages of docs/ anew: the API, the configuration, the command line
+	$(CARGO) build --locked -p zotify-host
+	$(TARGET)/debug/zotify-host openapi >docs/openapi.json
+	$(TARGET)/debug/zotify-host docs config >docs/configuration.md
+	$(TARGET)/debug/zotify-host docs cli >docs/cli.md
+
 .PHONY: docs
 docs: ## build the API documentation of all crates; a warning is an error
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps

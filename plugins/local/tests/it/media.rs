@@ -63,5 +63,5 @@ async fn nothing_else_can_be_opened() {
     let error = open(&library, &other, track.locator.as_deref(), None).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::InvalidRequest);
     let album = format!("local:album:{}", track.uri.id()).parse().unwrap();
-    assert_eq!(open(&library, &album, None, None).await.unwrap_err().kind, ErrorKind::InvalidRequest);
+    assert_eq!(open(&library, &album, None, None).await.unwrap_err().kind, ErrorKind::NotFound);
 }
