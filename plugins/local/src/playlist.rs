@@ -92,7 +92,9 @@ struct Contents {
 }
 
 fn read(path: &Path) -> Result<Contents> {
-    let unreadable = |_| ProviderError::unavailable("the playlist cannot be read").with_code("unreadable");
+    // Not `unavailable`: one bad file must not keep the host from the rest of the library.
+    let unreadable =
+        |_| ProviderError::new(ErrorKind::Restricted, "the playlist cannot be read").with_code("unreadable");
     let mut bytes = Vec::new();
     File::open(path).map_err(unreadable)?.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > MAX_BYTES {
@@ -102,7 +104,7 @@ fn read(path: &Path) -> Result<Contents> {
     Ok(Contents { m3u: parse(&bytes)?, version })
 }
 
-/// A page of all playlists in the folders, without those that cannot be read.
+/// A page of all playlists in the folders. One that cannot be read is there by its name: left out, it would look deleted.
 ///
 /// # Errors
 /// `unavailable` when a folder is missing: a short list would look like deleted playlists.
@@ -126,7 +128,11 @@ pub(crate) fn list(
     for file in rest.by_ref().take(page_size(limit)) {
         match playlist(folders, uris, &file) {
             Ok(playlist) => items.push(Item::Playlist(playlist)),
-            Err(error) => tracing::warn!("the playlist {} is left out: {error}", file.rel().display()),
+            Err(error) if error.kind == ErrorKind::NotFound => {}
+            Err(error) => {
+                tracing::warn!("the playlist {} cannot be read: {error}", file.rel().display());
+                items.push(Item::Playlist(unread(uris, &file)?));
+            }
         }
         last = Some(file.locator());
     }
@@ -147,14 +153,20 @@ fn invalid_cursor(what: &str) -> ProviderError {
 
 fn playlist(folders: &Folders, uris: &Uris, file: &FileKey) -> Result<Playlist> {
     let Contents { m3u, version } = read(&folders.file(file)?)?;
-    let stem = file.rel().file_stem().map(|stem| stem.to_string_lossy());
-    let stem = stem.and_then(|stem| text::clean(&stem, text::MAX_TEXT)).unwrap_or_else(|| "?".into());
+    let unread = unread(uris, file)?;
     Ok(Playlist {
         item_count: Some(m3u.entries.len() as u64),
         version: Some(version),
-        locator: Some(file.locator()),
-        ..Playlist::new(uris.uri(Kind::Playlist, &file.id())?, m3u.name.unwrap_or(stem))
+        name: m3u.name.unwrap_or(unread.name),
+        ..unread
     })
+}
+
+/// What is known of a playlist without reading it.
+fn unread(uris: &Uris, file: &FileKey) -> Result<Playlist> {
+    let stem = file.rel().file_stem().map(|stem| stem.to_string_lossy());
+    let stem = stem.and_then(|stem| text::clean(&stem, text::MAX_TEXT)).unwrap_or_else(|| "?".into());
+    Ok(Playlist { locator: Some(file.locator()), ..Playlist::new(uris.uri(Kind::Playlist, &file.id())?, stem) })
 }
 
 /// A page of a playlist's entries. The cursor is the index of the page's first entry, and the version that it counts in.
