@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::{
     AppState, accounts,
@@ -93,7 +93,13 @@ async fn follow(app: &AppState) {
     if !io::stderr().is_terminal() {
         bar.set_draw_target(ProgressDrawTarget::hidden());
     }
-    let style = ProgressStyle::with_template("{spinner} {msg} {wide_bar} {pos}/{len} {per_sec} {eta}");
+    let style =
+        ProgressStyle::with_template("{spinner} {msg} {wide_bar} {pos}/{len} {rate}, {eta} left").map(|style| {
+            style.with_key("rate", |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+                // A line that cannot be written is not worth a word.
+                let _ = write!(text, "{:.0}/s", state.per_sec());
+            })
+        });
     let mut seen = false;
     while !app.shutdown.is_cancelled() {
         match db::jobs::active(app.db.read(), PullLibrary::NAME).await {
