@@ -194,9 +194,7 @@ pub async fn refresh(
 )]
 pub async fn logout(State(app): State<AppState>, principal: Principal) -> ApiResult<StatusCode> {
     principal.require("profile")?;
-    if let Some(id) = &principal.session_id {
-        sessions::end(&app, id).await?;
-    }
+    sessions::end(&app, &principal.session_id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -236,7 +234,7 @@ pub async fn status(principal: Principal) -> ApiResult<Json<AuthStatus>> {
         name: principal.name,
         role: principal.role,
         scopes: principal.scopes.names(),
-        session_id: principal.session_id,
+        session_id: Some(principal.session_id),
         expires_at: super::rfc3339(principal.expires_at),
     }))
 }

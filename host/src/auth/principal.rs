@@ -26,8 +26,8 @@ pub struct Principal {
     pub role: Role,
     /// What the credential may be used for.
     pub scopes: Scopes,
-    /// The session, unless a signed link was used.
-    pub session_id: Option<String>,
+    /// The session that signed in, or that made the signed link.
+    pub session_id: String,
     /// When the credential ends, Unix milliseconds.
     pub expires_at: i64,
 }
@@ -68,7 +68,7 @@ impl FromRequestParts<AppState> for Principal {
             name: session.name,
             role,
             scopes: Scopes::of_role(role),
-            session_id: Some(session.id),
+            session_id: session.id,
             expires_at: claims.exp.saturating_mul(1000),
         })
     }
@@ -124,7 +124,7 @@ impl FromRequestParts<AppState> for Admin {
     }
 }
 
-/// A principal, or the user of a link signed for the `{uri}` in the path.
+/// A principal, or the one whose open session made a link that is signed for the `{uri}` in the path.
 #[derive(Clone, Debug)]
 pub struct MediaPrincipal(pub Principal);
 
@@ -143,12 +143,11 @@ impl FromRequestParts<AppState> for MediaPrincipal {
         };
         let path = Path::<HashMap<String, String>>::from_request_parts(parts, app).await;
         let uri = path.ok().and_then(|Path(mut path)| path.remove("uri")).unwrap_or_default();
-        let (user_id, expires_at) = signed::verify(app, &uri, &sig)?;
-        let user = db::users::find(app.db.read(), &user_id).await?.ok_or_else(user_disabled)?;
-        if user.disabled != 0 {
-            return Err(user_disabled());
-        }
-        let role = Role::parse(&user.role);
-        Ok(Self(Principal { user_id, name: user.name, role, scopes: Scopes::of_link(), session_id: None, expires_at }))
+        let (session_id, expires_at) = signed::verify(app, &uri, &sig)?;
+        let session = db::sessions::find_live(app.db.read(), &session_id).await?.ok_or_else(session_revoked)?;
+        check_session(&session)?;
+        let role = Role::parse(&session.role);
+        let LiveSession { user_id, name, .. } = session;
+        Ok(Self(Principal { user_id, name, role, scopes: Scopes::of_link(), session_id, expires_at }))
     }
 }

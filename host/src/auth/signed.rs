@@ -1,4 +1,5 @@
-//! Signed links: for players and images that can't send headers. A link names its user, one URI and an end.
+//! Signed links: for players and images that can't send headers. A link names the session that made it, one URI and an
+//! end: signing out revokes it.
 
 use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -12,13 +13,13 @@ const MAC: usize = 32;
 /// The longest `sig` that is looked at, in characters.
 const MAX_LENGTH: usize = 256;
 
-/// The value of `?sig=` that lets this user's player read this URI until `expires_ms` (Unix milliseconds).
-pub fn sign(app: &App, user_id: &str, uri: &str, expires_ms: i64) -> String {
-    sign_with(&app.tokens.link_key, user_id, uri, expires_ms)
+/// The value of `?sig=` that lets a player read this URI as the session's user until `expires_ms` (Unix milliseconds).
+pub fn sign(app: &App, session_id: &str, uri: &str, expires_ms: i64) -> String {
+    sign_with(&app.tokens.link_key, session_id, uri, expires_ms)
 }
 
-/// Whose link it is and its end in Unix milliseconds, if it is one for this URI and has not ended. Whether the user may
-/// still do anything is the caller's to check.
+/// The session that made the link and the link's end in Unix milliseconds, if it is one for this URI and has not ended.
+/// Whether the session is still open is the caller's to check.
 ///
 /// # Errors
 /// 401 `invalid_signature` or `link_expired`.
@@ -26,9 +27,9 @@ pub(super) fn verify(app: &App, uri: &str, sig: &str) -> Result<(String, i64), A
     verify_with(&app.tokens.link_key, uri, sig, now_ms())
 }
 
-fn sign_with(key: &hmac::Key, user_id: &str, uri: &str, expires_ms: i64) -> String {
+fn sign_with(key: &hmac::Key, session_id: &str, uri: &str, expires_ms: i64) -> String {
     let mut link = expires_ms.to_be_bytes().to_vec();
-    link.extend_from_slice(user_id.as_bytes());
+    link.extend_from_slice(session_id.as_bytes());
     let mac = hmac::sign(key, &message(&link, uri));
     link.extend_from_slice(mac.as_ref());
     URL_SAFE_NO_PAD.encode(link)
@@ -42,19 +43,19 @@ fn verify_with(key: &hmac::Key, uri: &str, sig: &str, now_ms: i64) -> Result<(St
     let link = URL_SAFE_NO_PAD.decode(sig).map_err(|_| invalid())?;
     let (head, mac) = link.len().checked_sub(MAC).and_then(|at| link.split_at_checked(at)).ok_or_else(invalid)?;
     hmac::verify(key, &message(head, uri), mac).map_err(|_| invalid())?;
-    let (end, user) = head.split_first_chunk::<END>().ok_or_else(invalid)?;
+    let (end, session) = head.split_first_chunk::<END>().ok_or_else(invalid)?;
     let end = i64::from_be_bytes(*end);
     if end <= now_ms {
         return Err(ApiError::unauthorized("link_expired", "the link has ended; ask for a new one"));
     }
-    let user = String::from_utf8(user.to_vec()).map_err(|_| invalid())?;
-    Ok((user, end))
+    let session = String::from_utf8(session.to_vec()).map_err(|_| invalid())?;
+    Ok((session, end))
 }
 
-/// What is signed. The head is framed by its length, so that no user and URI can pass for another pair.
+/// What is signed. The head is framed by its length, so that no session and URI can pass for another pair.
 fn message(head: &[u8], uri: &str) -> Vec<u8> {
     let length = u64::try_from(head.len()).unwrap_or(u64::MAX);
-    [b"zotify link 1".as_slice(), &length.to_be_bytes(), head, uri.as_bytes()].concat()
+    [b"zotify link 2".as_slice(), &length.to_be_bytes(), head, uri.as_bytes()].concat()
 }
 
 #[cfg(test)]
@@ -73,8 +74,8 @@ mod tests {
 
     #[test]
     fn a_link_is_for_one_item_and_ends() {
-        let sig = sign_with(&key(1), "user", URI, 1000);
-        assert_eq!(verify_with(&key(1), URI, &sig, 999).unwrap(), ("user".to_owned(), 1000));
+        let sig = sign_with(&key(1), "session", URI, 1000);
+        assert_eq!(verify_with(&key(1), URI, &sig, 999).unwrap(), ("session".to_owned(), 1000));
         assert_eq!(code(&key(1), URI, &sig, 1000), "link_expired");
         assert_eq!(code(&key(1), "local:track:abd", &sig, 999), "invalid_signature");
         assert_eq!(code(&key(2), URI, &sig, 999), "invalid_signature");
@@ -82,7 +83,7 @@ mod tests {
 
     #[test]
     fn every_changed_byte_is_noticed() {
-        let link = URL_SAFE_NO_PAD.decode(sign_with(&key(1), "user", URI, 1000)).unwrap();
+        let link = URL_SAFE_NO_PAD.decode(sign_with(&key(1), "session", URI, 1000)).unwrap();
         for i in 0..link.len() {
             let mut changed = link.clone();
             changed[i] ^= 1;
@@ -95,8 +96,8 @@ mod tests {
     }
 
     #[test]
-    fn user_and_uri_do_not_run_into_each_other() {
-        let sig = sign_with(&key(1), "user", "x:track:1", 1000);
+    fn session_and_uri_do_not_run_into_each_other() {
+        let sig = sign_with(&key(1), "session", "x:track:1", 1000);
         let link = URL_SAFE_NO_PAD.decode(&sig).unwrap();
         let (head, mac) = link.split_at(link.len() - MAC);
         let shifted = URL_SAFE_NO_PAD.encode([&head[..head.len() - 1], mac].concat());

@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::sync::broadcast;
+use tokio::sync::{Semaphore, broadcast};
 use zotify_plugin_api::{ProviderError, Result, service, wire};
 
 pub(super) use log::printable;
@@ -21,11 +21,15 @@ use crate::db::{Db, now_ms};
 /// The longest that a plugin may ask to sleep.
 const MAX_SLEEP: Duration = Duration::from_secs(24 * 3600);
 
+/// HTTP answers of one instance that may be in memory at once, of up to 16 MiB each.
+const HTTP_CALLS: usize = 8;
+
 /// The services of one instance.
 pub(super) struct Services {
     instance: String,
     db: Db,
     egress: Egress,
+    http: Semaphore,
     notices: broadcast::Sender<Notice>,
     /// The triggers that its manifest declares.
     triggers: Vec<String>,
@@ -45,6 +49,7 @@ impl Services {
             instance: instance.to_owned(),
             db,
             egress,
+            http: Semaphore::new(HTTP_CALLS),
             notices,
             triggers,
             log_rate: Mutex::new(log::Limit::new()),
@@ -55,7 +60,7 @@ impl Services {
     /// Runs a service; request and reply are encoded.
     pub(super) async fn call(&self, service: &str, payload: &[u8]) -> Result<Vec<u8>> {
         match service {
-            service::HTTP_SEND => answer(&self.egress.send(&decode(payload)?).await?),
+            service::HTTP_SEND => self.http_send(payload).await,
             service::KV_GET => answer(&self.kv_get(decode(payload)?).await?),
             service::KV_PUT_MANY => answer(&self.kv_put_many(decode(payload)?).await?),
             service::KV_SCAN => answer(&self.kv_scan(decode(payload)?).await?),
@@ -67,6 +72,12 @@ impl Services {
             service::EVENTS_EMIT => answer(&self.emit(decode(payload)?)?),
             _ => Err(ProviderError::unsupported("this host service").with_code("unknown_service")),
         }
+    }
+
+    async fn http_send(&self, payload: &[u8]) -> Result<Vec<u8>> {
+        let request = decode(payload)?;
+        let _held = self.http.acquire().await.map_err(ProviderError::internal)?;
+        answer(&self.egress.send(&request).await?)
     }
 
     /// Writes an encoded `LogRecord` to the host's log.

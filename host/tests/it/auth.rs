@@ -281,7 +281,9 @@ async fn sessions_and_tokens_outlive_a_restart() {
 async fn signed_links_open_one_item_for_a_player() {
     let host = TestApp::start().await;
     host.make_user("anna", false).await;
-    let user = db::users::find_by_name(host.app.db.read(), "anna").await.unwrap().unwrap();
+    let access = host.sign_in("anna").await;
+    let status = host.send(host.request(Method::GET, "/api/auth/status").bearer_auth(&access)).await.expect(200);
+    let session = status["session_id"].as_str().unwrap();
     let router = Router::new()
         .route(
             "/media/{uri}",
@@ -296,17 +298,23 @@ async fn signed_links_open_one_item_for_a_player() {
         let bytes = axum::body::to_bytes(reply.into_body(), 10_000).await.unwrap();
         (status, String::from_utf8(bytes.to_vec()).unwrap())
     };
-    let sig = auth::signed::sign(&host.app, &user.id, "local:track:1", db::now_ms() + 60_000);
+    let sig = auth::signed::sign(&host.app, session, "local:track:1", db::now_ms() + 60_000);
     assert_eq!(open(format!("/media/local:track:1?sig={sig}")).await, (200, "anna false".into()));
     let (status, body) = open(format!("/media/local:track:2?sig={sig}")).await;
     assert!(status == 401 && body.contains("invalid_signature"), "{body}");
-    let old = auth::signed::sign(&host.app, &user.id, "local:track:1", db::now_ms() - 1);
+    let old = auth::signed::sign(&host.app, session, "local:track:1", db::now_ms() - 1);
     assert!(open(format!("/media/local:track:1?sig={old}")).await.1.contains("link_expired"));
     assert!(open("/media/local:track:1".into()).await.1.contains("missing_credentials"));
-    let mut tx = host.app.db.write().await.unwrap();
-    sqlx::query("UPDATE users SET disabled = 1").execute(&mut *tx).await.unwrap();
-    tx.commit().await.unwrap();
+    let disable = async |disabled: i64| {
+        let mut tx = host.app.db.write().await.unwrap();
+        sqlx::query("UPDATE users SET disabled = $1").bind(disabled).execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    disable(1).await;
     assert!(open(format!("/media/local:track:1?sig={sig}")).await.1.contains("user_disabled"));
+    disable(0).await;
+    host.send(host.request(Method::POST, "/api/auth/logout").bearer_auth(&access)).await;
+    assert!(open(format!("/media/local:track:1?sig={sig}")).await.1.contains("session_revoked"), "signing out revokes");
 }
 
 #[tokio::test]

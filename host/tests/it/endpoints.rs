@@ -124,7 +124,7 @@ async fn every_endpoint_wants_its_scope_and_no_other() {
             name: "anna".into(),
             role: Role::Admin,
             scopes: granted,
-            session_id: None,
+            session_id: String::new(),
             expires_at: i64::MAX,
         };
         let request = Request::builder()
