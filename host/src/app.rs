@@ -11,7 +11,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    auth::{self, Passwords, Tokens, bootstrap::BootstrapError},
+    auth::{self, LiveSessions, Passwords, Tokens, bootstrap::BootstrapError},
     config::Config,
     db::{Db, MigrationFailed},
     jobs::{self, Queue},
@@ -32,6 +32,8 @@ pub struct App {
     pub passwords: Passwords,
     /// Signs and checks access tokens.
     pub tokens: Tokens,
+    /// Who is signed in, as of the last second.
+    pub live_sessions: LiveSessions,
     /// The loaded plugins and their instances.
     pub providers: Registry,
     /// Wakes the job runner.
@@ -137,6 +139,7 @@ impl App {
             secrets,
             passwords: Passwords::new(),
             tokens,
+            live_sessions: LiveSessions::default(),
             providers,
             jobs: Queue::new(),
             shutdown,

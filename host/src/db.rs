@@ -89,7 +89,9 @@ impl Db {
         let options = AnyConnectOptions::from_str(&url)?;
         probe(&options, "SELECT COUNT(*) FROM sqlite_master").await?;
         let pool = |size: u32| {
-            AnyPoolOptions::new().max_connections(size).acquire_timeout(ACQUIRE_TIMEOUT).after_connect(|conn, _| {
+            // A file does not hang up: asking each time whether it is still there would double the cost of a query.
+            let options = AnyPoolOptions::new().max_connections(size).test_before_acquire(false);
+            options.acquire_timeout(ACQUIRE_TIMEOUT).after_connect(|conn, _| {
                 Box::pin(async move {
                     for pragma in [
                         "PRAGMA busy_timeout = 10000",

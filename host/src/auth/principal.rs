@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::{Role, Scopes, signed};
 use crate::{
     AppState,
-    db::{self, now_ms, sessions::LiveSession},
+    db::{now_ms, sessions::LiveSession},
     error::ApiError,
 };
 
@@ -59,7 +59,7 @@ impl FromRequestParts<AppState> for Principal {
             return Ok(known.clone());
         }
         let claims = app.tokens.check(bearer(parts)?)?;
-        let session = db::sessions::find_live(app.db.read(), &claims.sid).await?;
+        let session = app.live_sessions.find(&app.db, &claims.sid).await?;
         let session = session.filter(|s| s.user_id == claims.sub).ok_or_else(session_revoked)?;
         check_session(&session)?;
         let role = Role::parse(&session.role);
@@ -144,7 +144,7 @@ impl FromRequestParts<AppState> for MediaPrincipal {
         let path = Path::<HashMap<String, String>>::from_request_parts(parts, app).await;
         let uri = path.ok().and_then(|Path(mut path)| path.remove("uri")).unwrap_or_default();
         let (session_id, expires_at) = signed::verify(app, &uri, &sig)?;
-        let session = db::sessions::find_live(app.db.read(), &session_id).await?.ok_or_else(session_revoked)?;
+        let session = app.live_sessions.find(&app.db, &session_id).await?.ok_or_else(session_revoked)?;
         check_session(&session)?;
         let role = Role::parse(&session.role);
         let LiveSession { user_id, name, .. } = session;
