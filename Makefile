@@ -90,6 +90,14 @@ deny: ## licences, sources and banned crates, offline (needs cargo-deny)
 peers: ## tests against other people's music files (needs Debian's apt-get and dpkg, and pip)
 	.ci/peers
 
+# Groups of rows, such as ROWS=start,requests; all where it is empty.
+ROWS ?=
+.PHONY: bench
+bench: export PROFILE := release
+bench: build ## figures beside a bare server, and beside mpd and supysonic where they are installed
+	$(CARGO) build --locked --release -p hostile-plugin
+	$(CARGO) bench --locked -p zotify-host --bench baselines -- $(ROWS)
+
 # A target folder of its own, as everything is compiled anew. Plugins are built with it: tests find them beside themselves.
 .PHONY: coverage
 coverage: export CARGO_TARGET_DIR := $(abspath $(TARGET))/coverage

@@ -11,12 +11,14 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    auth::{self, LiveSessions, Passwords, Tokens, bootstrap::BootstrapError},
+    accounts::Account,
+    auth::{self, Passwords, Tokens, bootstrap::BootstrapError},
     config::Config,
-    db::{Db, MigrationFailed},
+    db::{Db, MigrationFailed, sessions::LiveSession},
     jobs::{self, Queue},
     mirror,
     providers::{Notice, Registry, Start},
+    recent::Recent,
     secrets::{Secrets, SecretsError},
 };
 
@@ -32,8 +34,10 @@ pub struct App {
     pub passwords: Passwords,
     /// Signs and checks access tokens.
     pub tokens: Tokens,
-    /// Who is signed in, as of the last second.
-    pub live_sessions: LiveSessions,
+    /// Who is signed in, by session.
+    pub recent_sessions: Recent<LiveSession>,
+    /// Which accounts a user sees, by user.
+    pub recent_accounts: Recent<Arc<[Account]>>,
     /// The loaded plugins and their instances.
     pub providers: Registry,
     /// Wakes the job runner.
@@ -139,7 +143,8 @@ impl App {
             secrets,
             passwords: Passwords::new(),
             tokens,
-            live_sessions: LiveSessions::default(),
+            recent_sessions: Recent::default(),
+            recent_accounts: Recent::default(),
             providers,
             jobs: Queue::new(),
             shutdown,

@@ -1,7 +1,6 @@
 //! Who asks, and what they may do.
 
 pub mod bootstrap;
-pub mod live;
 pub mod passwords;
 pub mod principal;
 pub mod scopes;
@@ -13,7 +12,6 @@ pub mod tokens;
 pub mod users;
 
 pub use bootstrap::bootstrap_admin;
-pub use live::LiveSessions;
 pub use passwords::Passwords;
 pub use principal::{Admin, MediaPrincipal, Principal};
 pub use scopes::Scopes;

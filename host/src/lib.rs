@@ -19,6 +19,7 @@ pub mod middleware;
 pub mod mirror;
 pub mod openapi;
 pub mod providers;
+pub mod recent;
 pub mod router;
 pub mod secrets;
 pub mod server;

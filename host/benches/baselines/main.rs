@@ -3,6 +3,8 @@
 //! `make bench` runs all of it; `make bench ROWS=requests,memory` a part. Every goal names what it is measured against.
 //! Figures of a busy machine are worth little by themselves: read the ratios.
 
+#![expect(unreachable_pub, reason = "one binary: its modules share their helpers")]
+
 mod boundary;
 mod http;
 mod library;

@@ -56,13 +56,14 @@ pub fn run(address: &str) {
     });
 }
 
-/// Fifty rows of about a hundred bytes.
+/// Fifty rows of about as many bytes as a track of the host has.
 async fn fill(db: &Db) -> sqlx::Result<()> {
     let mut tx = db.write().await?;
     sqlx::query("CREATE TABLE IF NOT EXISTS rows (id BIGINT PRIMARY KEY, doc TEXT NOT NULL)").execute(&mut *tx).await?;
     for id in 0..50_i64 {
+        let rest = "x".repeat(400);
         let doc =
-            format!("{{\"uri\":\"local:track:{id:022}\",\"title\":\"A title of some words\",\"artist\":\"Somebody\"}}");
+            format!("{{\"uri\":\"local:track:{id:022}\",\"title\":\"A title of some words\",\"rest\":\"{rest}\"}}");
         let sql = "INSERT INTO rows (id, doc) VALUES ($1, $2) ON CONFLICT DO NOTHING";
         sqlx::query(sql).bind(id).bind(doc).execute(&mut *tx).await?;
     }

@@ -119,7 +119,7 @@ pub async fn update_profile(
     let data = json!({ "name": user.name });
     events::emit(&mut tx, Event { kind: "user.updated", subject: Some(&user.id), user: Some(&user.id), data }).await?;
     tx.commit().await?;
-    app.live_sessions.forget();
+    app.recent_sessions.forget();
     Ok(Json(user.into()))
 }
 

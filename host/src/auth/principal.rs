@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::{Role, Scopes, signed};
 use crate::{
     AppState,
-    db::{now_ms, sessions::LiveSession},
+    db::{self, now_ms, sessions::LiveSession},
     error::ApiError,
 };
 
@@ -59,8 +59,8 @@ impl FromRequestParts<AppState> for Principal {
             return Ok(known.clone());
         }
         let claims = app.tokens.check(bearer(parts)?)?;
-        let session = app.live_sessions.find(&app.db, &claims.sid).await?;
-        let session = session.filter(|s| s.user_id == claims.sub).ok_or_else(session_revoked)?;
+        let session = live_session(app, &claims.sid).await?.filter(|s| s.user_id == claims.sub);
+        let session = session.ok_or_else(session_revoked)?;
         check_session(&session)?;
         let role = Role::parse(&session.role);
         Ok(Self {
@@ -85,6 +85,11 @@ fn bearer(parts: &Parts) -> Result<&str, ApiError> {
     let invalid = || ApiError::unauthorized("invalid_token", "the Authorization header is not `Bearer` and a token");
     let (scheme, token) = value.to_str().map_err(|_| invalid())?.split_once(' ').ok_or_else(invalid)?;
     if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(invalid()) }
+}
+
+/// A session with its user, as they were within the last second.
+async fn live_session(app: &AppState, id: &str) -> sqlx::Result<Option<LiveSession>> {
+    app.recent_sessions.get(id, db::sessions::find_live(app.db.read(), id)).await
 }
 
 /// Makes sure that a session is open and its user may act.
@@ -144,7 +149,7 @@ impl FromRequestParts<AppState> for MediaPrincipal {
         let path = Path::<HashMap<String, String>>::from_request_parts(parts, app).await;
         let uri = path.ok().and_then(|Path(mut path)| path.remove("uri")).unwrap_or_default();
         let (session_id, expires_at) = signed::verify(app, &uri, &sig)?;
-        let session = app.live_sessions.find(&app.db, &session_id).await?.ok_or_else(session_revoked)?;
+        let session = live_session(app, &session_id).await?.ok_or_else(session_revoked)?;
         check_session(&session)?;
         let role = Role::parse(&session.role);
         let LiveSession { user_id, name, .. } = session;

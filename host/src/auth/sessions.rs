@@ -90,7 +90,7 @@ pub async fn refresh(app: &App, refresh_token: &str) -> Result<Grant, ApiError> 
         Spent::Before(id) => {
             end_in(&mut tx, &id, "refresh_token_reused").await?;
             tx.commit().await?;
-            app.live_sessions.forget();
+            app.recent_sessions.forget();
             let detail = "the refresh token was used before, so the session has ended; sign in again";
             return Err(ApiError::unauthorized("refresh_token_reused", detail));
         }
@@ -101,7 +101,7 @@ pub async fn refresh(app: &App, refresh_token: &str) -> Result<Grant, ApiError> 
     db::sessions::extend(&mut tx, &id, session_end(app)).await?;
     let grant = grant(app, &mut tx, &session.user_id, &id).await?;
     tx.commit().await?;
-    app.live_sessions.forget();
+    app.recent_sessions.forget();
     Ok(grant)
 }
 
@@ -113,7 +113,7 @@ pub async fn end(app: &App, session_id: &str) -> Result<(), ApiError> {
     let mut tx = app.db.write().await?;
     end_in(&mut tx, session_id, "signed_out").await?;
     tx.commit().await?;
-    app.live_sessions.forget();
+    app.recent_sessions.forget();
     Ok(())
 }
 

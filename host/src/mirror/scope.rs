@@ -1,6 +1,6 @@
 //! Which accounts a request sees, and how fresh they are.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     App,
@@ -24,7 +24,10 @@ impl Scope {
     /// # Errors
     /// When the database fails.
     pub async fn of(app: &App, principal: &Principal) -> ApiResult<Self> {
-        let mut accounts = accounts::visible(&app.db, &principal.user_id).await?;
+        let user = &principal.user_id;
+        let ask = async { accounts::visible(&app.db, user).await.map(|found| Some(Arc::from(found))) };
+        let found: Option<Arc<[Account]>> = app.recent_accounts.get::<sqlx::Error>(user, ask).await?;
+        let mut accounts = found.map_or_else(Vec::new, |found| found.to_vec());
         accounts.sort_by(|a, b| (a.owner.is_none(), &a.id).cmp(&(b.owner.is_none(), &b.id)));
         Ok(Self { accounts })
     }

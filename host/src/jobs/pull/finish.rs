@@ -33,7 +33,9 @@ impl Pull {
         accounts::pulled(&mut tx, &self.account.id, self.next_token(), completeness).await?;
         self.announce(&mut tx, state, completeness).await?;
         self.ctx.save_checkpoint(&mut tx, &self.at).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        self.ctx.app.recent_accounts.forget();
+        Ok(())
     }
 
     /// Where the next run starts. A partial run leaves that as it was; a mirror that does not have what the plugin
