@@ -105,3 +105,30 @@ impl<'de, T: de::DeserializeOwned> Deserialize<'de> for Rows<T> {
         deserializer.deserialize_seq(Visitor(std::marker::PhantomData))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Get, Item};
+
+    /// Of a thread of the host's runtime.
+    const STACK: usize = 2 << 20;
+
+    /// A payload of nothing but nested lists, under a field that nobody knows, or in front of the tag of an item.
+    fn nested(field: &str) -> Vec<u8> {
+        let mut bytes = vec![0x81, 0xa0 | u8::try_from(field.len()).unwrap()];
+        bytes.extend_from_slice(field.as_bytes());
+        bytes.resize(MAX_PAYLOAD, 0x91);
+        bytes
+    }
+
+    #[test]
+    fn nesting_does_not_use_up_the_stack() {
+        let decoding = std::thread::Builder::new().stack_size(STACK).spawn(|| {
+            assert!(decode::<Get>(&nested("future")).is_err());
+            assert!(decode::<Item>(&nested("item")).is_err());
+            assert!(decode::<crate::MediaSource>(&nested("x")).is_err());
+        });
+        decoding.unwrap().join().unwrap();
+    }
+}
