@@ -18,7 +18,8 @@ fuzz_target!(|text: &str| {
     let mut parts = text.splitn(3, "\n----\n");
     let (toml, dot_env) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let variable = |line: &str| line.split_once('=').map(|(name, value)| (name.into(), value.into()));
-    let mut variables: Vec<(OsString, OsString)> = parts.next().unwrap_or_default().lines().filter_map(variable).collect();
+    let mut variables: Vec<(OsString, OsString)> =
+        parts.next().unwrap_or_default().lines().filter_map(variable).collect();
     let base = Path::new("/srv/zotify");
     let _ = layered(toml, dot_env, variables.clone(), base);
     // The same with secrets, one of them in a line that can't be read.

@@ -13,9 +13,8 @@ use libfuzzer_sys::fuzz_target;
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt as _;
 use zotify_host::{
-    App, AppState,
+    App, AppState, accounts,
     auth::{Principal, Role, Scopes},
-    accounts,
     config::Config,
     db::{items, users},
     mirror::Row,
@@ -47,7 +46,8 @@ async fn start(folder: &Path) -> (AppState, Principal) {
     let mut tx = app.db.write().await.unwrap();
     let account = accounts::ensure_shared(&mut tx, "local").await.unwrap().id;
     let uri = |n: u32| ItemUri::new("local", Kind::Track, &n.to_string()).unwrap();
-    let rows: Vec<_> = (0..5).filter_map(|n| Row::new(Item::Track(Track::new(uri(n), format!("Song {n}"))), 0)).collect();
+    let rows: Vec<_> =
+        (0..5).filter_map(|n| Row::new(Item::Track(Track::new(uri(n), format!("Song {n}"))), 0)).collect();
     items::upsert(&mut tx, &account, "run", true, &rows).await.unwrap();
     tx.commit().await.unwrap();
     let admin = Principal {

@@ -10,7 +10,8 @@ use zotify_plugin_local::fuzzing::{file_name, locator, locator_of};
 fuzz_target!(|text: &str| {
     read(text);
     let path = Path::new(text);
-    let plain = !text.is_empty() && !text.contains('\0') && path.components().all(|c| matches!(c, Component::Normal(_)));
+    let plain =
+        !text.is_empty() && !text.contains('\0') && path.components().all(|c| matches!(c, Component::Normal(_)));
     assert_eq!(read(&locator_of(path)), plain, "{text:?}");
     let (disc, track, title) = file_name(text);
     assert!([disc, track].into_iter().flatten().all(|n| (1..=999).contains(&n)));

@@ -18,8 +18,21 @@ use zotify_plugin_api::{Item, Kind, Track, Uri};
 
 /// The API's limit, in bytes.
 const MAX_QUERY: usize = 500;
-const TITLES: &[&str] =
-    &["AC/DC", "ac dc", "Don't Stop", "東京事変", "Ångström", "★", "%", "_", "\\", "'", "a b c d", "İstanbul", "\u{10ffff}"];
+const TITLES: &[&str] = &[
+    "AC/DC",
+    "ac dc",
+    "Don't Stop",
+    "東京事変",
+    "Ångström",
+    "★",
+    "%",
+    "_",
+    "\\",
+    "'",
+    "a b c d",
+    "İstanbul",
+    "\u{10ffff}",
+];
 
 static HOST: LazyLock<Host> = LazyLock::new(Host::start);
 

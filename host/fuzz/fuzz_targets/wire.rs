@@ -15,8 +15,8 @@ use zotify_plugin_api::{
 
 /// Bytes of memory for a byte that is read: rows and texts are larger in memory than on the wire.
 const FACTOR: usize = 96;
-/// For errors, and what the smallest list reserves.
-const SLACK: usize = 128 << 10;
+/// What lists reserve that say they are long: a mebibyte each, as deep as they may lie in one another.
+const SLACK: usize = 33 << 20;
 
 /// A type of the boundary.
 type Check = fn(&[u8]);
