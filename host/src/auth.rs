@@ -1,6 +1,9 @@
 //! Who asks, and what they may do.
 
 pub mod bootstrap;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod passwords;
 pub mod principal;
 pub mod scopes;

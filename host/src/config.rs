@@ -8,6 +8,9 @@ mod database;
 pub mod docs;
 mod env;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod instance;
 mod layers;
 mod log;

@@ -3,6 +3,9 @@
 mod body;
 mod conditional;
 mod file;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod types;
 mod upstream;
 

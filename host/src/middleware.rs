@@ -3,6 +3,9 @@
 pub mod client;
 pub mod etag;
 pub mod fallback;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod request_id;
 pub mod timeout;
 pub mod version;

@@ -16,6 +16,9 @@ use zotify_plugin_api::{ErrorKind, ProviderError, Result, method::Method};
 
 mod breaker;
 pub mod egress;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod grants;
 mod health;
 mod inprocess;

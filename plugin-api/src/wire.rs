@@ -7,6 +7,10 @@ use crate::{ProviderError, Result};
 /// The largest payload of one call or reply, in bytes. The host refuses more before it allocates.
 pub const MAX_PAYLOAD: usize = 1 << 20;
 
+/// How deep lists and maps may lie in one another. Passing over what is unknown takes stack for each level, and a list
+/// that says it is long up to a mebibyte of address space.
+const MAX_DEPTH: usize = 32;
+
 /// The largest chunk of a stream, in bytes.
 pub const MAX_CHUNK: usize = 64 << 10;
 
@@ -23,10 +27,16 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
 /// # Errors
 /// `bad_upstream` when the bytes are no such value.
 pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T> {
-    rmp_serde::from_slice(bytes).map_err(|e| {
+    read(bytes).map_err(|e| {
         ProviderError::new(crate::ErrorKind::BadUpstream, format!("cannot decode the payload: {e}"))
             .with_code("undecodable_payload")
     })
+}
+
+fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> std::result::Result<T, rmp_serde::decode::Error> {
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
+    deserializer.set_max_depth(MAX_DEPTH);
+    T::deserialize(&mut deserializer)
 }
 
 /// Encodes an error for the reply's error side.
@@ -93,7 +103,7 @@ impl<'de, T: de::DeserializeOwned> Deserialize<'de> for Rows<T> {
             fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Rows<T>, A::Error> {
                 let mut out = Rows::default();
                 while let Some(bytes) = seq.next_element::<&serde_bytes::Bytes>()? {
-                    match rmp_serde::from_slice(bytes) {
+                    match read(bytes) {
                         Ok(row) => out.rows.push(row),
                         Err(e) => out.rejected.push(e.to_string()),
                     }
@@ -103,5 +113,44 @@ impl<'de, T: de::DeserializeOwned> Deserialize<'de> for Rows<T> {
         }
 
         deserializer.deserialize_seq(Visitor(std::marker::PhantomData))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Get, Item};
+
+    /// Of a thread of the host's runtime.
+    const STACK: usize = 2 << 20;
+
+    /// A payload of nothing but nested lists, under a field that nobody knows, or in front of the tag of an item.
+    fn nested(field: &str) -> Vec<u8> {
+        let mut bytes = vec![0x81, 0xa0 | u8::try_from(field.len()).unwrap()];
+        bytes.extend_from_slice(field.as_bytes());
+        bytes.resize(MAX_PAYLOAD, 0x91);
+        bytes
+    }
+
+    #[test]
+    fn depth_has_a_limit_that_payloads_do_not_reach() {
+        assert!(decode::<Get>(&nested("future")).unwrap_err().message.contains("depth"));
+        let mut deep = crate::PlaylistPage::default();
+        let mut track = crate::Track::new("a:track:1".parse().unwrap(), "t");
+        track.replay_gain =
+            Some(crate::ReplayGain { track: Some(crate::Gain { gain_db: 1.0, peak: None }), album: None });
+        let item = Some(Item::Track(track));
+        deep.entries.rows = vec![crate::PlaylistEntry { entry_id: "e".into(), added_at: None, item, title: None }];
+        assert_eq!(decode::<crate::PlaylistPage>(&encode(&deep).unwrap()).unwrap(), deep);
+    }
+
+    #[test]
+    fn nesting_does_not_use_up_the_stack() {
+        let decoding = std::thread::Builder::new().stack_size(STACK).spawn(|| {
+            assert!(decode::<Get>(&nested("future")).is_err());
+            assert!(decode::<Item>(&nested("item")).is_err());
+            assert!(decode::<crate::MediaSource>(&nested("x")).is_err());
+        });
+        decoding.unwrap().join().unwrap();
     }
 }

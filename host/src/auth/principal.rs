@@ -74,7 +74,7 @@ impl FromRequestParts<AppState> for Principal {
     }
 }
 
-fn bearer(parts: &Parts) -> Result<&str, ApiError> {
+pub(super) fn bearer(parts: &Parts) -> Result<&str, ApiError> {
     let missing = || {
         ApiError::unauthorized(
             "missing_credentials",

@@ -27,7 +27,7 @@ pub(super) fn verify(app: &App, uri: &str, sig: &str) -> Result<(String, i64), A
     verify_with(&app.tokens.link_key, uri, sig, now_ms())
 }
 
-fn sign_with(key: &hmac::Key, session_id: &str, uri: &str, expires_ms: i64) -> String {
+pub(super) fn sign_with(key: &hmac::Key, session_id: &str, uri: &str, expires_ms: i64) -> String {
     let mut link = expires_ms.to_be_bytes().to_vec();
     link.extend_from_slice(session_id.as_bytes());
     let mac = hmac::sign(key, &message(&link, uri));
@@ -35,7 +35,7 @@ fn sign_with(key: &hmac::Key, session_id: &str, uri: &str, expires_ms: i64) -> S
     URL_SAFE_NO_PAD.encode(link)
 }
 
-fn verify_with(key: &hmac::Key, uri: &str, sig: &str, now_ms: i64) -> Result<(String, i64), ApiError> {
+pub(super) fn verify_with(key: &hmac::Key, uri: &str, sig: &str, now_ms: i64) -> Result<(String, i64), ApiError> {
     let invalid = || ApiError::unauthorized("invalid_signature", "the link's signature is not valid for this item");
     if sig.len() > MAX_LENGTH {
         return Err(invalid());

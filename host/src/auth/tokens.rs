@@ -130,6 +130,18 @@ impl Tokens {
     }
 }
 
+#[cfg(fuzzing)]
+impl Tokens {
+    /// With one key that everybody knows.
+    pub(super) fn known() -> Self {
+        let secret = [1; 32];
+        let (encoding, decoding) = (EncodingKey::from_secret(&secret), DecodingKey::from_secret(&secret));
+        let current = Key { kid: "a".into(), encoding, decoding };
+        let link_key = hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]);
+        Self { current, former: Vec::new(), validation: validation(), link_key }
+    }
+}
+
 fn context(kid: &str) -> String {
     format!("signing_keys:{kid}")
 }

@@ -109,6 +109,11 @@ impl Layers {
             Err(e) if e.kind() == ErrorKind::NotFound => return,
             Err(e) => return self.problem(path.display().to_string(), format!("can't be read: {e}")),
         };
+        self.add_dot_env_text(&text);
+    }
+
+    /// Reads the text of an `.env` file.
+    pub(super) fn add_dot_env_text(&mut self, text: &str) {
         let mut variables = Vec::new();
         for entry in dotenvy::from_read_iter(text.as_bytes()) {
             match entry {

@@ -60,7 +60,7 @@ fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
 fn fails(headers: &HeaderMap, validators: &Validators) -> bool {
     if let Some(wanted) = text(headers, header::IF_MATCH) {
         let strong = |tag: &str| validators.etag.as_deref().is_some_and(|etag| etag == tag && !etag.starts_with("W/"));
-        return wanted.trim() != "*" && !wanted.split(',').any(|tag| strong(tag.trim()));
+        return wanted.trim() != "*" && !etag::listed(wanted).any(strong);
     }
     let since = text(headers, header::IF_UNMODIFIED_SINCE).and_then(parse_date);
     matches!((validators.modified, since), (Some(modified), Some(since)) if modified > since)
@@ -197,6 +197,7 @@ mod tests {
             (vec![(header::IF_MATCH, "W/\"v1\"")], Decision::PreconditionFailed),
             (vec![(header::IF_MATCH, "\"v0\", \"v1\"")], Decision::Whole),
             (vec![(header::IF_MATCH, "*")], Decision::Whole),
+            (vec![(header::IF_MATCH, "\"v0,\", \"v1\"")], Decision::Whole),
             (vec![(header::IF_UNMODIFIED_SINCE, "Sun, 06 Nov 1994 08:49:36 GMT")], Decision::PreconditionFailed),
             (vec![range.clone(), (header::IF_RANGE, "\"v1\"")], part(0, 10)),
             (vec![range.clone(), (header::IF_RANGE, "\"v2\"")], Decision::Whole),

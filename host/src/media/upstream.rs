@@ -103,14 +103,14 @@ fn describe(source: &HttpSource, response: &reqwest::Response) -> ApiResult<(Kno
 }
 
 /// First and last byte of a `Content-Range`, and the size.
-type ContentRange = (Option<(u64, u64)>, u64);
+pub(super) type ContentRange = (Option<(u64, u64)>, u64);
 
 fn content_range(response: &reqwest::Response) -> Option<ContentRange> {
     parse_content_range(response.headers().get(header::CONTENT_RANGE)?.to_str().ok()?)
 }
 
 /// Reads `bytes 0-9/100`, and `bytes */100`, which names no bytes.
-fn parse_content_range(text: &str) -> Option<ContentRange> {
+pub(super) fn parse_content_range(text: &str) -> Option<ContentRange> {
     let (range, size) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
     let size: u64 = size.parse().ok()?;
     if range == "*" {

@@ -35,7 +35,7 @@ pub async fn layer(State(app): State<AppState>, mut request: Request, next: Next
     next.run(request).await
 }
 
-fn identify(config: &Config, peer: IpAddr, headers: &HeaderMap) -> Client {
+pub(super) fn identify(config: &Config, peer: IpAddr, headers: &HeaderMap) -> Client {
     let trusted = |ip: IpAddr| config.server.trusts(ip);
     let configured = config.server.public_url.as_ref().map(|url| url.path().trim_end_matches('/').to_owned());
     if !trusted(peer) {

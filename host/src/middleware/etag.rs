@@ -56,6 +56,29 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// Whether an `If-None-Match` header names a tag, by the weak comparison of RFC 9110 §8.8.3.2.
 pub fn matches(header: &HeaderValue, etag: &str) -> bool {
-    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-    header.to_str().is_ok_and(|list| list.trim() == "*" || list.split(',').any(|tag| opaque(tag) == opaque(etag)))
+    let opaque = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag).to_owned();
+    header.to_str().is_ok_and(|list| list.trim() == "*" || listed(list).any(|tag| opaque(tag) == opaque(etag)))
+}
+
+/// The entity tags of a list such as `"a", W/"b,c"`: a comma between quotes belongs to the tag.
+pub fn listed(list: &str) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    let separates = move |c: char| {
+        quoted ^= c == '"';
+        c == ',' && !quoted
+    };
+    list.split(separates).map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comma_between_quotes_belongs_to_the_tag() {
+        assert_eq!(listed(r#""a,b" , W/"c",,"#).collect::<Vec<_>>(), [r#""a,b""#, r#"W/"c""#, "", ""]);
+        let header = HeaderValue::from_static(r#""x", W/"a,b""#);
+        assert!(matches(&header, r#""a,b""#) && matches(&header, r#"W/"x""#));
+        assert!(!matches(&header, r#""a""#) && !matches(&header, r#""b""#));
+    }
 }

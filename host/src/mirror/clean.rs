@@ -1,6 +1,6 @@
 //! Checks what a plugin returned. A bad item is dropped and named; a bad optional field is left out; everything has a limit.
 
-use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDate, SecondsFormat, Utc};
 use zotify_plugin_api::{Album, Artist, ArtistRef, Artwork, Episode, Item, Kind, Playlist, Show, Track, Uri};
 
 /// The longest title or name, in bytes.
@@ -213,9 +213,11 @@ fn time(value: &mut Option<String>) {
     *value = value.take().and_then(|text| parse_time(&text)).map(rfc3339);
 }
 
-/// An RFC 3339 time in milliseconds since 1970.
+/// An RFC 3339 time in milliseconds since 1970; none where it falls out of the years 0000 to 9999 in UTC, where it could
+/// not be written again.
 pub fn parse_time(text: &str) -> Option<i64> {
-    DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp_millis())
+    let time = DateTime::parse_from_rfc3339(text).ok()?.to_utc();
+    (0..=9999).contains(&time.year()).then(|| time.timestamp_millis())
 }
 
 /// Milliseconds since 1970 as RFC 3339 UTC, to the second.
@@ -288,6 +290,18 @@ mod tests {
         assert_eq!(track.added_at.as_deref(), Some("2026-05-01T08:00:00Z"));
         assert_eq!(track.artists[0].uri, None);
         assert_eq!((track.genres.len(), track.genres[0].len()), (MAX_LIST, MAX_TEXT));
+    }
+
+    #[test]
+    fn times_can_be_written_again() {
+        for (text, expected) in [
+            ("0000-01-01T00:00:00Z", Some("0000-01-01T00:00:00Z")),
+            ("9999-12-31T23:59:59.9Z", Some("9999-12-31T23:59:59Z")),
+            ("0000-01-01T00:00:00+23:59", None),
+            ("9999-12-31T23:59:59-23:00", None),
+        ] {
+            assert_eq!(parse_time(text).map(rfc3339).as_deref(), expected, "{text}");
+        }
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! The one way out to the network: checks every address that a plugin, or a source that it named, leads to.
 
 mod address;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod headers;
 #[cfg(test)]
 mod tests;

@@ -330,7 +330,7 @@ pub(super) fn sweep(catalogue: &Catalogue, data_dir: &Path) {
 }
 
 /// Checks what the rest of the host takes for granted.
-fn check(manifest: &LibraryManifest) -> Result<(), Refusal> {
+pub(super) fn check(manifest: &LibraryManifest) -> Result<(), Refusal> {
     let invalid = |detail: String| Err(Refusal::new(Code::ManifestInvalid, detail));
     if PROTOCOL.negotiate(manifest.protocol).is_none() {
         let (ours, theirs) = (PROTOCOL, manifest.protocol);

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use zotify_plugin_api::wire::MAX_PAYLOAD;
+use zotify_plugin_api::wire::{self, MAX_PAYLOAD};
 
 /// The version of the frames; host and worker are the same program, so it only guards against mix-ups.
 pub const VERSION: u32 = 0;
@@ -133,7 +133,7 @@ impl Frame {
     }
 
     fn decode(bytes: &[u8]) -> io::Result<Self> {
-        let frame: Self = rmp_serde::from_slice(bytes).map_err(|e| invalid(format!("unreadable frame: {e}")))?;
+        let frame: Self = wire::decode(bytes).map_err(|e| invalid(format!("unreadable frame: {e}")))?;
         if frame.name.len() > MAX_NAME {
             return Err(invalid("a name in a frame is too long"));
         }

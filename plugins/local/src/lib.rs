@@ -10,6 +10,9 @@ use zotify_plugin_api::{Stage, prelude::*};
 mod artwork;
 mod blocking;
 mod folders;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod ids;
 mod items;
 mod playlist;

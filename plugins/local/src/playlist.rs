@@ -19,7 +19,7 @@ use crate::{
 
 mod resolve;
 
-use resolve::Resolver;
+pub(crate) use resolve::Resolver;
 
 /// The largest playlist, in bytes.
 const MAX_BYTES: u64 = 4 << 20;
@@ -203,7 +203,7 @@ fn start(cursor: Option<&str>, version: &str) -> Result<usize> {
 }
 
 /// Ids that stay with their entries when others come, go or move: of the target and how often it stood before.
-fn entry_ids(entries: &[Line]) -> Vec<String> {
+pub(crate) fn entry_ids(entries: &[Line]) -> Vec<String> {
     let mut seen = std::collections::HashMap::new();
     let id = |line: &Line| {
         let count: &mut u32 = seen.entry(line.target.clone()).or_default();

@@ -3,7 +3,7 @@
 use zotify_plugin_api::{Audio, Gain, ReplayGain};
 
 mod fields;
-mod filename;
+pub(crate) mod filename;
 mod id3;
 mod read;
 mod reader;
