@@ -15,7 +15,7 @@ use crate::{
     config::Config,
     db::{Db, MigrationFailed},
     jobs::{self, Queue},
-    mirror,
+    mirror, nodes,
     providers::{Notice, Registry, Start},
     secrets::{Secrets, SecretsError},
 };
@@ -146,6 +146,7 @@ impl App {
         let admin_password = auth::bootstrap_admin(&app).await?;
         app.tasks.spawn(jobs::run(app.clone(), app.shutdown.clone()));
         mirror::start(&app);
+        nodes::start(&app);
         app.tasks.spawn(hear(app.clone(), notices));
         Ok(Started { app, admin_password })
     }

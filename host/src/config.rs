@@ -8,6 +8,7 @@ mod database;
 pub mod docs;
 mod env;
 mod error;
+mod events;
 mod instance;
 mod layers;
 mod log;
@@ -34,6 +35,7 @@ pub use self::{
     auth::{Auth, Registration},
     database::Database,
     error::{ConfigErrors, Problem},
+    events::Events,
     instance::{Instance, Isolation, RESERVED_IDS},
     layers::Source,
     log::{Log, LogFormat},
@@ -59,6 +61,8 @@ pub struct Config {
     pub secrets: SecretsSection,
     /// Where plugins are found and what they may use.
     pub plugins: Plugins,
+    /// The record of what happened.
+    pub events: Events,
     /// The log.
     pub log: Log,
     /// Provider instances by id. The id owns a URI namespace: `[providers.local]` owns `local:track:…`. An id is a
