@@ -114,13 +114,14 @@ impl Db {
     async fn connect_postgres(url: &str) -> sqlx::Result<Self> {
         let options = AnyConnectOptions::from_str(url)?;
         probe(&options, "SELECT 1").await?;
-        let pool = AnyPoolOptions::new().max_connections(16).acquire_timeout(ACQUIRE_TIMEOUT).after_connect(|conn, _| {
-            Box::pin(async move {
-                // A node that vanishes in the middle of a transaction must not keep its locks, on which the others wait.
-                conn.execute("SET idle_in_transaction_session_timeout = '30s'").await?;
-                Ok(())
-            })
-        });
+        let pool =
+            AnyPoolOptions::new().max_connections(16).acquire_timeout(ACQUIRE_TIMEOUT).after_connect(|conn, _| {
+                Box::pin(async move {
+                    // A node that vanishes in the middle of a transaction must not keep its locks, on which the others wait.
+                    conn.execute("SET idle_in_transaction_session_timeout = '30s'").await?;
+                    Ok(())
+                })
+            });
         let pool = pool.connect_with(options).await?;
         Ok(Self { read: pool.clone(), write: pool, dialect: Dialect::Postgres })
     }

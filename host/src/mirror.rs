@@ -131,12 +131,7 @@ fn key(account: &Account) -> String {
 /// # Errors
 /// When the database fails.
 pub async fn enqueue(tx: &mut Tx, account: &Account, user: Option<String>, delay: Duration) -> sqlx::Result<JobId> {
-    let options = Enqueue {
-        user,
-        subject: Some(account.instance.clone()),
-        dedupe_key: Some(key(account)),
-        delay,
-        priority: 0,
-    };
+    let options =
+        Enqueue { user, subject: Some(account.instance.clone()), dedupe_key: Some(key(account)), delay, priority: 0 };
     jobs::enqueue(tx, &PullLibrary { account_id: account.id.clone() }, options).await
 }

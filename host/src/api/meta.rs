@@ -13,10 +13,10 @@ use utoipa::ToSchema;
 
 use super::extract::Path;
 use crate::{
-    AppState, db, nodes,
+    AppState, db,
     error::{ApiError, ApiResult},
     middleware::{client::Client, version::VERSIONS},
-    openapi,
+    nodes, openapi,
     providers::State as InstanceState,
 };
 

@@ -55,7 +55,8 @@ pub(super) async fn run(config: Config) -> CliResult {
 fn lock(config: &Config) -> Result<Vec<File>, Failure> {
     config.create_folders()?;
     let folder = &config.server.data_dir;
-    let mut locks = vec![lock_file(&folder.join(LOCK_FILE), &format!("the data folder {}", folder.display()), "server.data_dir")?];
+    let mut locks =
+        vec![lock_file(&folder.join(LOCK_FILE), &format!("the data folder {}", folder.display()), "server.data_dir")?];
     if let Some(database) = config.sqlite_file() {
         // However it is called: a link to the file, or to its folder, leads to the same lock.
         let database = canonical(&database);
@@ -71,9 +72,11 @@ fn lock(config: &Config) -> Result<Vec<File>, Failure> {
 
 /// The path without links, also of a file that is still to be made.
 fn canonical(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| match (path.parent().and_then(|parent| parent.canonicalize().ok()), path.file_name()) {
-        (Some(parent), Some(name)) => parent.join(name),
-        _ => path.to_owned(),
+    path.canonicalize().unwrap_or_else(|_| {
+        match (path.parent().and_then(|parent| parent.canonicalize().ok()), path.file_name()) {
+            (Some(parent), Some(name)) => parent.join(name),
+            _ => path.to_owned(),
+        }
     })
 }
 

@@ -50,13 +50,12 @@ pub async fn insert(
 /// # Errors
 /// When the database fails.
 pub async fn forget(tx: &mut Tx, before: i64, limit: i64) -> sqlx::Result<u64> {
-    let done = sqlx::query(
-        "DELETE FROM events WHERE created_at < $1 AND id IN (SELECT id FROM events ORDER BY id LIMIT $2)",
-    )
-    .bind(before)
-    .bind(limit)
-    .execute(&mut **tx)
-    .await?;
+    let done =
+        sqlx::query("DELETE FROM events WHERE created_at < $1 AND id IN (SELECT id FROM events ORDER BY id LIMIT $2)")
+            .bind(before)
+            .bind(limit)
+            .execute(&mut **tx)
+            .await?;
     Ok(done.rows_affected())
 }
 

@@ -39,14 +39,9 @@ pub async fn clear(app: &AppState, now: i64) -> sqlx::Result<()> {
     let (mut jobs, mut events) = (true, true);
     while (jobs || events) && !app.shutdown.is_cancelled() {
         let mut tx = app.db.write().await?;
-        jobs = jobs && is_full(db::jobs::forget_finished(&mut tx, now - KEEP_FINISHED, BATCH).await?);
-        events = events && is_full(db::events::forget(&mut tx, now - keep_events, BATCH).await?);
+        jobs = jobs && db::jobs::forget_finished(&mut tx, now - KEEP_FINISHED, BATCH).await? > 0;
+        events = events && db::events::forget(&mut tx, now - keep_events, BATCH).await? > 0;
         tx.commit().await?;
     }
     Ok(())
-}
-
-/// Whether there may be more than what one batch deleted.
-fn is_full(deleted: u64) -> bool {
-    i64::try_from(deleted).is_ok_and(|deleted| deleted >= BATCH)
 }

@@ -127,7 +127,8 @@ async fn a_job_is_cancelled_from_the_other_node() {
     let b = a.beside("").await;
     let (trace, gate) = (a.dir.path().join("trace"), a.dir.path().join("gate"));
     std::fs::write(&gate, "").unwrap();
-    let id = enqueue(&a.app, &Sign { name: "it".into(), trace: trace.clone(), gate: Some(gate) }, Enqueue::default()).await;
+    let id =
+        enqueue(&a.app, &Sign { name: "it".into(), trace: trace.clone(), gate: Some(gate) }, Enqueue::default()).await;
     let on_a = lines(&trace, 1).await[0].contains(&a.app.data_dir().display().to_string());
     let other = if on_a { &b } else { &a };
     assert_eq!(other.post(&format!("/api/jobs/{id}/cancel"), &json!({})).await.expect(200)["cancel_requested"], true);
@@ -198,14 +199,17 @@ async fn a_pull_that_is_due_is_queued_once() {
     b.app.providers.ready().await;
     b.until("/api/providers/local", |local| local["state"] == "started").await;
     let account = db::accounts::find_shared(a.app.db.read(), "local").await.unwrap().unwrap();
-    let count = async || a.get("/api/jobs?kind=library.pull&limit=200").await.expect(200)["data"].as_array().unwrap().len();
+    let count =
+        async || a.get("/api/jobs?kind=library.pull&limit=200").await.expect(200)["data"].as_array().unwrap().len();
     for _ in 0..5 {
         a.until("/api/jobs?kind=library.pull", idle).await;
         let before = count().await;
         execute(&a, "UPDATE accounts SET last_pull_at = 1").await;
         for _ in 0..5 {
-            let (left, right) =
-                tokio::join!(mirror::pull_if_due(&a.app, &account, false), mirror::pull_if_due(&b.app, &account, false));
+            let (left, right) = tokio::join!(
+                mirror::pull_if_due(&a.app, &account, false),
+                mirror::pull_if_due(&b.app, &account, false)
+            );
             (left.unwrap(), right.unwrap());
         }
         a.until("/api/jobs?kind=library.pull", idle).await;
@@ -312,7 +316,10 @@ async fn readiness_tells_nodes_that_differ() {
     running(3).await;
     for node in [&a, &same, &other] {
         let health = node.get("/health/ready").await.expect(200);
-        assert_eq!((&health["status"], nodes(&health)), (&json!("degraded"), json!("another node runs with a different configuration")));
+        assert_eq!(
+            (&health["status"], nodes(&health)),
+            (&json!("degraded"), json!("another node runs with a different configuration"))
+        );
     }
     other.stop().await;
     running(2).await;
@@ -338,7 +345,8 @@ async fn clocks_of_nodes_may_be_wrong() {
         sqlx::query(sqlx::AssertSqlSafe(sql)).execute(db.read()).await.unwrap();
         db.close().await;
         // Named before the system's own, the schema's function is the one that is found.
-        let section = section.replace(&format!("search_path%3D{schema}"), &format!("search_path%3D{schema},pg_catalog"));
+        let section =
+            section.replace(&format!("search_path%3D{schema}"), &format!("search_path%3D{schema},pg_catalog"));
         let a = TestApp::on(dir, &section, "", "").await.admin().await;
         let skew = clock::now(&mut a.app.db.read().acquire().await.unwrap()).await.unwrap() - db::now_ms();
         assert!((skew - minutes * 60_000).abs() < 30_000, "the clock is {skew} ms off");
@@ -403,7 +411,8 @@ async fn old_events_and_jobs_are_cleared_in_batches() {
     sqlx::query(old).execute(&mut *tx).await.unwrap();
     tx.commit().await.unwrap();
     let mut tx = host.app.db.write().await.unwrap();
-    let last = events::emit(&mut tx, Event { kind: "test.new", subject: None, user: None, data: json!({}) }).await.unwrap();
+    let last =
+        events::emit(&mut tx, Event { kind: "test.new", subject: None, user: None, data: json!({}) }).await.unwrap();
     tx.commit().await.unwrap();
     clear::clear(&host.app, now).await.unwrap();
     let left = db::events::after(host.app.db.read(), 0, 10_000).await.unwrap();
@@ -413,7 +422,8 @@ async fn old_events_and_jobs_are_cleared_in_batches() {
     clear::clear(&host.app, now + 400 * 86_400_000).await.unwrap();
     assert!(db::events::after(host.app.db.read(), 0, 10).await.unwrap().is_empty());
     let mut tx = host.app.db.write().await.unwrap();
-    let next = events::emit(&mut tx, Event { kind: "test.new", subject: None, user: None, data: json!({}) }).await.unwrap();
+    let next =
+        events::emit(&mut tx, Event { kind: "test.new", subject: None, user: None, data: json!({}) }).await.unwrap();
     assert!(next > last);
 }
 
@@ -438,7 +448,8 @@ impl Bridge {
                 }
                 tokio::spawn(async move {
                     let server = tokio::net::TcpStream::connect(target).await.unwrap();
-                    let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+                    let ((from_client, to_client), (from_server, to_server)) =
+                        (client.into_split(), server.into_split());
                     let (up, down) = (state.clone(), state.clone());
                     tokio::select! {
                         () = pass(from_client, to_server, up) => {}
