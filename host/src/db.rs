@@ -236,7 +236,7 @@ pub fn is_outage(error: &sqlx::Error) -> bool {
         // SQLite: locked by another program for longer than the busy timeout (a number, with an extension above its byte).
         sqlx::Error::Database(e) => e.code().is_some_and(|code| {
             ["08", "40", "53", "57P"].iter().any(|class| code.len() == 5 && code.starts_with(class))
-                || code.parse::<u32>().is_ok_and(|code| code < 5000 && matches!(code & 0xff, 5 | 6))
+                || (code.len() < 5 && code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6)))
         }),
         // The driver's words for a connection that ended in the middle of an answer.
         sqlx::Error::Protocol(text) => text.contains("unexpected EOF") || text.contains("connection"),

@@ -118,11 +118,11 @@ pub async fn enqueue<J: Job>(tx: &mut Tx, job: &J, options: Enqueue) -> sqlx::Re
     }
     let now = db::clock::now(tx).await?;
     let run_at = later(now, options.delay);
-    if let Some(key) = &options.dedupe_key {
-        if let Some(id) = db::jobs::find_pending(tx, key).await? {
-            db::jobs::hasten(tx, &id, now, run_at).await?;
-            return Ok(id);
-        }
+    if let Some(key) = &options.dedupe_key
+        && let Some(id) = db::jobs::find_pending(tx, key).await?
+    {
+        db::jobs::hasten(tx, &id, now, run_at).await?;
+        return Ok(id);
     }
     let row = NewJob {
         id: Ulid::generate().to_string(),

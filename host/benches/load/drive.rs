@@ -86,13 +86,6 @@ pub(crate) struct Round {
 }
 
 impl Round {
-    /// The latency that a share of the answers stays below, in milliseconds.
-    pub(crate) fn percentile(&self, share: f64) -> f64 {
-        let last = self.latencies.len().saturating_sub(1);
-        let at = (self.latencies.len() as f64 * share) as usize;
-        self.latencies.get(at.min(last)).map_or(0.0, |us| f64::from(*us) / 1000.0)
-    }
-
     fn add(&mut self, other: Self) {
         self.latencies.extend(other.latencies);
         for (code, count) in other.problems {
@@ -149,7 +142,7 @@ impl Host {
             let reply = client.get(format!("{}{path}", self.base)).bearer_auth(&token).send().await.unwrap();
             reply.json::<Value>().await.unwrap()
         };
-        while get("/api/jobs?kind=library.pull&state=succeeded").await["data"].as_array().is_none_or(Vec::is_empty)
+        while get("/api/jobs?kind=library.pull&state=succeeded").await["data"].as_array().map_or(0, Vec::len) < 2
             || get("/api/providers/live").await["state"] != "started"
         {
             patient("the library is not read");

@@ -66,7 +66,7 @@ async fn run(clients: usize, time: Duration) -> ExitCode {
 
 fn report(round: &Round) {
     let count = round.latencies.len();
-    let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| round.percentile(share));
+    let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| percentile(&round.latencies, share));
     println!("  {count} requests, {:.0} a second", count as f64 / round.elapsed.as_secs_f64());
     println!("  answered within {p50:.1} ms (half), {p99:.1} ms (99 %), {p999:.1} ms (99.9 %)");
     for (code, count) in &round.problems {
@@ -75,6 +75,12 @@ fn report(round: &Round) {
     for (what, count) in &round.violations {
         println!("  VIOLATED {count} × {what}");
     }
+}
+
+/// The latency that a share of the answers stays below, in milliseconds.
+fn percentile(ascending: &[u32], share: f64) -> f64 {
+    let at = (ascending.len() as f64 * share) as usize;
+    ascending.get(at.min(ascending.len().saturating_sub(1))).map_or(0.0, |us| f64::from(*us) / 1000.0)
 }
 
 fn show(when: &str, usage: Usage) {

@@ -20,6 +20,7 @@ async fn every_answer_is_typed_and_nothing_is_left_behind_while_plugins_are_kill
     let round = host.round(200, Duration::from_secs(8)).await;
     assert!(round.violations.is_empty(), "{:?}\n{}", round.violations, host.log());
     assert!(round.kills >= 2 && round.latencies.len() > 200, "{} kills, {}", round.kills, round.latencies.len());
+    assert!(host.restarts().await >= 2, "both were started again");
     let low = |usage: drive::Usage| usage.handles <= before.handles + 8 && usage.threads <= before.threads + 8;
     let after = settled(&host, low).await;
     assert!(low(after), "it keeps {after:?} of {before:?}, at the peak {:?}", round.peak);
