@@ -26,10 +26,10 @@ async fn every_answer_is_typed_and_nothing_is_left_behind_while_plugins_are_kill
     assert!(low(after), "it keeps {after:?} of {before:?}, at the peak {:?}", round.peak);
 }
 
-/// What the host takes once that is as wanted, or has stayed the same for fifteen seconds.
+/// What the host takes once that is as wanted, or has stayed the same for longer than an idle thread lives.
 async fn settled(host: &drive::Host, wanted: impl Fn(drive::Usage) -> bool) -> drive::Usage {
     let (started, mut since, mut last) = (Instant::now(), Instant::now(), host.usage());
-    while !wanted(last) && since.elapsed() < Duration::from_secs(15) && started.elapsed() < PATIENCE {
+    while !wanted(last) && since.elapsed() < Duration::from_secs(11) && started.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(250)).await;
         let now = host.usage();
         if (now.handles, now.threads) != (last.handles, last.threads) {
