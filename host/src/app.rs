@@ -16,7 +16,7 @@ use crate::{
     config::Config,
     db::{Db, MigrationFailed, sessions::LiveSession},
     jobs::{self, Queue},
-    mirror,
+    mirror, nodes,
     providers::{Notice, Registry, Start},
     recent::Recent,
     secrets::{Secrets, SecretsError},
@@ -154,6 +154,7 @@ impl App {
         let admin_password = auth::bootstrap_admin(&app).await?;
         app.tasks.spawn(jobs::run(app.clone(), app.shutdown.clone()));
         mirror::start(&app);
+        nodes::start(&app);
         app.tasks.spawn(hear(app.clone(), notices));
         Ok(Started { app, admin_password })
     }

@@ -8,6 +8,7 @@ mod database;
 pub mod docs;
 mod env;
 mod error;
+mod events;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -37,6 +38,7 @@ pub use self::{
     auth::{Auth, Registration},
     database::Database,
     error::{ConfigErrors, Problem},
+    events::Events,
     instance::{Instance, Isolation, RESERVED_IDS},
     layers::Source,
     log::{Log, LogFormat},
@@ -62,6 +64,8 @@ pub struct Config {
     pub secrets: SecretsSection,
     /// Where plugins are found and what they may use.
     pub plugins: Plugins,
+    /// The record of what happened.
+    pub events: Events,
     /// The log.
     pub log: Log,
     /// Provider instances by id. The id owns a URI namespace: `[providers.local]` owns `local:track:…`. An id is a

@@ -4,6 +4,7 @@
 //! milliseconds since 1970 UTC, flags BIGINT 0 or 1, structures TEXT with JSON.
 
 pub mod accounts;
+pub mod clock;
 pub mod events;
 pub mod items;
 pub mod jobs;
@@ -116,7 +117,14 @@ impl Db {
         let options = AnyConnectOptions::from_str(url)?;
         probe(&options, "SELECT 1").await?;
         let pool =
-            AnyPoolOptions::new().max_connections(16).acquire_timeout(ACQUIRE_TIMEOUT).connect_with(options).await?;
+            AnyPoolOptions::new().max_connections(16).acquire_timeout(ACQUIRE_TIMEOUT).after_connect(|conn, _| {
+                Box::pin(async move {
+                    // A node that vanishes in the middle of a transaction must not keep its locks, on which the others wait.
+                    conn.execute("SET idle_in_transaction_session_timeout = '30s'").await?;
+                    Ok(())
+                })
+            });
+        let pool = pool.connect_with(options).await?;
         Ok(Self { read: pool.clone(), write: pool, dialect: Dialect::Postgres })
     }
 
@@ -214,6 +222,28 @@ async fn probe(options: &AnyConnectOptions, statement: &'static str) -> sqlx::Re
         connection.close().await
     };
     tokio::time::timeout(ACQUIRE_TIMEOUT, connect).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
+/// Whether a statement failed because the database is away or too busy, and not because of what it says: the same may work
+/// in a moment.
+pub fn is_outage(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::BeginFailed => true,
+        // PostgreSQL: connection lost, rolled back for another's sake, too many connections, shutting down or starting;
+        // SQLite: locked by another program for longer than the busy timeout (a number, with an extension above its byte).
+        sqlx::Error::Database(e) => e.code().is_some_and(|code| {
+            ["08", "40", "53", "57P"].iter().any(|class| code.len() == 5 && code.starts_with(class))
+                || (code.len() < 5 && code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6)))
+        }),
+        // The driver's words for a connection that ended in the middle of an answer.
+        sqlx::Error::Protocol(text) => text.contains("unexpected EOF") || text.contains("connection"),
+        _ => false,
+    }
 }
 
 /// Milliseconds since 1970-01-01 UTC.

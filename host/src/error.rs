@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use zotify_plugin_api::{ErrorKind, ProviderError};
 
-use crate::middleware::request_id;
+use crate::{db, middleware::request_id};
 
 /// What every handler answers.
 pub type ApiResult<T> = Result<T, ApiError>;
@@ -203,6 +203,11 @@ impl From<sqlx::Error> for ApiError {
         if matches!(error, sqlx::Error::PoolTimedOut) {
             tracing::warn!("no database connection was free in time");
             return Self::unavailable("database_busy", "the database is busy; try again").with_retry_after(1);
+        }
+        if db::is_outage(&error) {
+            tracing::warn!("the database is away: {error}");
+            return Self::unavailable("database_unavailable", "the database does not answer; try again")
+                .with_retry_after(2);
         }
         Self::internal(error)
     }

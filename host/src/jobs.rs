@@ -3,6 +3,7 @@
 //! A job is a file under `jobs/`: a serde struct with a name and `run`, made known by [`register_job!`]. It is queued in
 //! the transaction that causes it, may be run more than once, and saves where it goes on from.
 
+pub mod clear;
 pub mod context;
 pub mod pull;
 pub mod runner;
@@ -22,7 +23,7 @@ use ulid::Ulid;
 use zotify_plugin_api::{ErrorKind, ProviderError};
 
 pub use self::{context::JobContext, runner::run};
-use crate::db::{self, Tx, jobs::NewJob, now_ms};
+use crate::db::{self, Tx, jobs::NewJob};
 pub use crate::register_job;
 
 /// A job's id, a ULID.
@@ -99,8 +100,8 @@ pub struct Enqueue {
     pub subject: Option<String>,
     /// Jobs with one key never run at once, and at most one of them waits to be run.
     pub dedupe_key: Option<String>,
-    /// Not before this time, Unix milliseconds.
-    pub run_at: Option<i64>,
+    /// Not before this has passed.
+    pub delay: Duration,
     /// Higher runs earlier.
     pub priority: i64,
 }
@@ -112,13 +113,16 @@ pub struct Enqueue {
 /// # Errors
 /// When the database fails.
 pub async fn enqueue<J: Job>(tx: &mut Tx, job: &J, options: Enqueue) -> sqlx::Result<JobId> {
-    let run_at = options.run_at.unwrap_or_else(now_ms);
     if let Some(key) = &options.dedupe_key {
-        db::state::lock(tx, &format!("jobs:{key}")).await?;
-        if let Some(id) = db::jobs::find_pending(tx, key).await? {
-            db::jobs::hasten(tx, &id, run_at).await?;
-            return Ok(id);
-        }
+        lock_key(tx, key).await?;
+    }
+    let now = db::clock::now(tx).await?;
+    let run_at = later(now, options.delay);
+    if let Some(key) = &options.dedupe_key
+        && let Some(id) = db::jobs::find_pending(tx, key).await?
+    {
+        db::jobs::hasten(tx, &id, now, run_at).await?;
+        return Ok(id);
     }
     let row = NewJob {
         id: Ulid::generate().to_string(),
@@ -128,11 +132,31 @@ pub async fn enqueue<J: Job>(tx: &mut Tx, job: &J, options: Enqueue) -> sqlx::Re
         payload: serde_json::to_string(job).map_err(|e| sqlx::Error::Encode(e.into()))?,
         dedupe_key: options.dedupe_key,
         priority: options.priority,
+        created_at: now,
         run_at,
         max_attempts: J::MAX_ATTEMPTS,
     };
     db::jobs::insert(tx, &row).await?;
     Ok(row.id)
+}
+
+/// The newest job with this key that has yet to end: its id, and when it was queued (Unix milliseconds). Until the
+/// transaction ends, nobody else queues one.
+///
+/// # Errors
+/// When the database fails.
+pub async fn unfinished(tx: &mut Tx, dedupe_key: &str) -> sqlx::Result<Option<(JobId, i64)>> {
+    lock_key(tx, dedupe_key).await?;
+    db::jobs::find_unfinished(tx, dedupe_key).await
+}
+
+async fn lock_key(tx: &mut Tx, key: &str) -> sqlx::Result<()> {
+    db::state::lock(tx, &format!("jobs:{key}")).await
+}
+
+/// A time (Unix milliseconds) and a while on.
+fn later(time: i64, wait: Duration) -> i64 {
+    time.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// The runner's ear: what wakes it, and the jobs that it runs.

@@ -17,6 +17,7 @@ pub mod jobs;
 pub mod media;
 pub mod middleware;
 pub mod mirror;
+pub mod nodes;
 pub mod openapi;
 pub mod providers;
 pub mod recent;

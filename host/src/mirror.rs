@@ -18,7 +18,7 @@ pub use scope::Scope;
 use crate::{
     AppState,
     accounts::{self, Account},
-    db::{Tx, now_ms},
+    db::{self, Tx, now_ms},
     jobs::{self, Enqueue, JobId, pull::PullLibrary},
     providers::State,
 };
@@ -30,7 +30,7 @@ const DUE_EVERY: Duration = Duration::from_secs(60);
 /// Libraries are read this often even if nothing says that they changed.
 const PULL_EVERY_MS: i64 = 6 * 3600 * 1000;
 /// Changes that follow each other are read together.
-const CALM_MS: i64 = 1000;
+const CALM: Duration = Duration::from_secs(1);
 
 /// Reads the libraries of all instances once they have started, and again from time to time, until the host stops.
 pub fn start(app: &AppState) {
@@ -72,8 +72,33 @@ async fn look(app: &AppState, pulled: &mut HashSet<String>, all_due: bool) {
 async fn pull_instance(app: &AppState, instance: &str, first: bool) -> sqlx::Result<()> {
     let due = |account: &Account| first || account.last_pull_at.is_none_or(|at| at + PULL_EVERY_MS <= now_ms());
     for account in accounts::of_instance(&app.db, instance).await?.iter().filter(|account| due(account)) {
-        pull_soon(app, account, 0).await?;
+        pull_if_due(app, account, first).await?;
     }
+    Ok(())
+}
+
+/// Queues a pull of an account's library if none is under way and the last one is too long ago; at the `first` look, if
+/// none was queued since this host started. Several nodes may find the same account due, and what one of them queues
+/// takes a while: a second pull is not queued behind it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn pull_if_due(app: &AppState, account: &Account, first: bool) -> sqlx::Result<()> {
+    // What was read before this host ran may have changed since.
+    let started = now_ms() - i64::try_from(app.started.elapsed().as_millis()).unwrap_or(0);
+    let since = if first { started } else { now_ms() - PULL_EVERY_MS };
+    let mut tx = app.db.write().await?;
+    let unfinished = jobs::unfinished(&mut tx, &key(account)).await?;
+    if unfinished.is_some_and(|(_, queued_at)| !first || queued_at >= started) {
+        return Ok(());
+    }
+    let fresh = |account: Account| account.last_pull_at.is_some_and(|at| at > since);
+    if db::accounts::find(&mut *tx, &account.id).await?.is_none_or(fresh) {
+        return Ok(());
+    }
+    enqueue(&mut tx, account, account.owner.clone(), Duration::ZERO).await?;
+    tx.commit().await?;
+    app.jobs.wake();
     Ok(())
 }
 
@@ -87,17 +112,17 @@ pub async fn library_changed(app: &AppState, instance: &str, account: Option<&st
 async fn pull_changed(app: &AppState, instance: &str, account: Option<&str>) -> sqlx::Result<()> {
     let accounts = accounts::of_instance(&app.db, instance).await?;
     for found in accounts.iter().filter(|found| account.is_none_or(|id| id == found.id)) {
-        pull_soon(app, found, CALM_MS).await?;
+        let mut tx = app.db.write().await?;
+        enqueue(&mut tx, found, found.owner.clone(), CALM).await?;
+        tx.commit().await?;
+        app.jobs.wake();
     }
     Ok(())
 }
 
-async fn pull_soon(app: &AppState, account: &Account, wait_ms: i64) -> sqlx::Result<()> {
-    let mut tx = app.db.write().await?;
-    enqueue(&mut tx, account, account.owner.clone(), wait_ms).await?;
-    tx.commit().await?;
-    app.jobs.wake();
-    Ok(())
+/// Pulls of one account never run at once.
+fn key(account: &Account) -> String {
+    format!("library.pull:{}", account.id)
 }
 
 /// Queues a pull of an account's library, unless one waits already; answers the job's id. Pulls of one account never run
@@ -105,13 +130,8 @@ async fn pull_soon(app: &AppState, account: &Account, wait_ms: i64) -> sqlx::Res
 ///
 /// # Errors
 /// When the database fails.
-pub async fn enqueue(tx: &mut Tx, account: &Account, user: Option<String>, wait_ms: i64) -> sqlx::Result<JobId> {
-    let options = Enqueue {
-        user,
-        subject: Some(account.instance.clone()),
-        dedupe_key: Some(format!("library.pull:{}", account.id)),
-        run_at: Some(now_ms() + wait_ms),
-        priority: 0,
-    };
+pub async fn enqueue(tx: &mut Tx, account: &Account, user: Option<String>, delay: Duration) -> sqlx::Result<JobId> {
+    let options =
+        Enqueue { user, subject: Some(account.instance.clone()), dedupe_key: Some(key(account)), delay, priority: 0 };
     jobs::enqueue(tx, &PullLibrary { account_id: account.id.clone() }, options).await
 }

@@ -79,6 +79,7 @@ pub enum SecretsError {
 pub struct Secrets {
     id: [u8; KEY_ID],
     key: RandomizedNonceKey,
+    fingerprints: hmac::Key,
 }
 
 impl std::fmt::Debug for Secrets {
@@ -136,8 +137,9 @@ impl Secrets {
         let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), b"zotify key id");
         let mut id = [0; KEY_ID];
         id.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
+        let fingerprints = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), b"zotify fingerprints");
         let key = RandomizedNonceKey::new(&AES_256_GCM, key).map_err(|_| SecretsError::MasterKeyInvalid)?;
-        Ok(Self { id, key })
+        Ok(Self { id, key, fingerprints: hmac::Key::new(hmac::HMAC_SHA256, fingerprints.as_ref()) })
     }
 
     fn from_text(text: &str) -> Option<Self> {
@@ -171,6 +173,12 @@ impl Secrets {
                 Ok(tx.commit().await?)
             }
         }
+    }
+
+    /// A name for bytes, in hex, by which those who have the same key can tell whether they are the same. Nobody else can
+    /// find out what they are by trying.
+    pub fn fingerprint(&self, bytes: &[u8]) -> String {
+        hmac::sign(&self.fingerprints, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Seals bytes. They open only with the same `context`, which names the place that they are kept in.

@@ -16,7 +16,7 @@ use crate::{
     AppState, db,
     error::{ApiError, ApiResult},
     middleware::{client::Client, version::VERSIONS},
-    openapi,
+    nodes, openapi,
     providers::State as InstanceState,
 };
 
@@ -77,12 +77,13 @@ pub async fn live(State(app): State<AppState>) -> Json<Health> {
     Json(health(&app, BTreeMap::new()))
 }
 
-/// Whether the host can serve: the database answers. Plugins never gate it.
+/// Whether the host can serve: the database answers. Plugins never gate it. Nodes on one database that run with different
+/// configurations, plugins or versions are `degraded`, and go on serving.
 #[utoipa::path(get, path = "/health/ready", operation_id = "health_ready", tag = "Meta",
     responses((status = 200, description = "It can serve", body = Health),
         (status = 503, description = "It cannot; the checks say why", body = Health)))]
 pub async fn ready(State(app): State<AppState>) -> (StatusCode, Json<Health>) {
-    let checks = BTreeMap::from([("database".to_owned(), database(&app).await)]);
+    let checks = needed(&app).await;
     answer(health(&app, checks))
 }
 
@@ -91,7 +92,7 @@ pub async fn ready(State(app): State<AppState>) -> (StatusCode, Json<Health>) {
     responses((status = 200, description = "All that is needed to serve works", body = Health),
         (status = 503, description = "The host cannot serve", body = Health)))]
 pub async fn summary(State(app): State<AppState>) -> (StatusCode, Json<Health>) {
-    let mut checks = BTreeMap::from([("database".to_owned(), database(&app).await)]);
+    let mut checks = needed(&app).await;
     for handle in app.providers.instances() {
         let check = match handle.state() {
             InstanceState::Started | InstanceState::Disabled => Check { status: "ok", detail: None },
@@ -116,6 +117,17 @@ fn health(app: &AppState, checks: BTreeMap<String, Check>) -> Health {
         (false, false) => "ok",
     };
     Health { status, uptime_s: app.started.elapsed().as_secs(), checks }
+}
+
+/// What is looked at whatever the plugins do.
+async fn needed(app: &AppState) -> BTreeMap<String, Check> {
+    let (database, nodes) = (database(app).await, nodes::differences(app).await.unwrap_or_default());
+    let mut checks = BTreeMap::from([("database".to_owned(), database)]);
+    if !nodes.is_empty() {
+        let detail = format!("another node runs with a different {}", nodes.join(", "));
+        checks.insert("nodes".into(), Check { status: "degraded", detail: Some(detail) });
+    }
+    checks
 }
 
 async fn database(app: &AppState) -> Check {

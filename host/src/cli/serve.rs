@@ -5,6 +5,7 @@ mod console;
 use std::{
     fs::{File, TryLockError},
     io,
+    path::{Path, PathBuf},
 };
 
 use tokio::{
@@ -40,7 +41,7 @@ pub(super) async fn run(config: Config) -> CliResult {
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Failure::new(format!("{address} cannot be listened at: {error}; set server.listen, or stop what listens there"))
     })?;
-    let _lock = lock(&config)?;
+    let _locks = lock(&config)?;
     let Started { app, admin_password } = App::start(config).await.map_err(|error| Failure::new(error.to_string()))?;
     let address = listener.local_addr()?;
     app.tasks.spawn(console::report(app.clone(), address, admin_password));
@@ -49,21 +50,46 @@ pub(super) async fn run(config: Config) -> CliResult {
     Ok(served?)
 }
 
-/// Keeps a second host away from the data folder for as long as the file is open: each would run the other's jobs and
-/// remove its copies of plugins.
-fn lock(config: &Config) -> Result<File, Failure> {
+/// Keeps a second host away from the data folder and from a SQLite database elsewhere, for as long as the files are open:
+/// each would run the other's jobs and remove its copies of plugins.
+fn lock(config: &Config) -> Result<Vec<File>, Failure> {
     config.create_folders()?;
-    let path = config.server.data_dir.join(LOCK_FILE);
+    let folder = &config.server.data_dir;
+    let mut locks =
+        vec![lock_file(&folder.join(LOCK_FILE), &format!("the data folder {}", folder.display()), "server.data_dir")?];
+    if let Some(database) = config.sqlite_file() {
+        // However it is called: a link to the file, or to its folder, leads to the same lock.
+        let database = canonical(&database);
+        if database.parent() != Some(&*canonical(folder)) {
+            let what = format!("the database {}", database.display());
+            let mut file = database.into_os_string();
+            file.push(".lock");
+            locks.push(lock_file(Path::new(&file), &what, "database.url")?);
+        }
+    }
+    Ok(locks)
+}
+
+/// The path without links, also of a file that is still to be made.
+fn canonical(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| {
+        match (path.parent().and_then(|parent| parent.canonicalize().ok()), path.file_name()) {
+            (Some(parent), Some(name)) => parent.join(name),
+            _ => path.to_owned(),
+        }
+    })
+}
+
+fn lock_file(path: &Path, what: &str, setting: &str) -> Result<File, Failure> {
     let unusable = |error| {
         let path = path.display();
-        Failure::new(format!("{path}: {error}; set server.data_dir to a folder that this user may write to"))
+        Failure::new(format!("{path}: {error}; set {setting} to a place that this user may write to"))
     };
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(unusable)?;
+    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(unusable)?;
     match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(Failure::new(format!(
-            "another host runs with the data folder {}; stop it, or set server.data_dir",
-            config.server.data_dir.display()
-        ))),
+        Err(TryLockError::WouldBlock) => {
+            Err(Failure::new(format!("another host runs with {what}; stop it, or set {setting}")))
+        }
         // Not every network file system has locks.
         Err(TryLockError::Error(error)) if error.kind() != io::ErrorKind::Unsupported => Err(unusable(error)),
         _ => Ok(file),

@@ -45,6 +45,20 @@ pub async fn insert(
     .await
 }
 
+/// Forgets events from before a time (Unix milliseconds) among the `limit` oldest; answers how many.
+///
+/// # Errors
+/// When the database fails.
+pub async fn forget(tx: &mut Tx, before: i64, limit: i64) -> sqlx::Result<u64> {
+    let done =
+        sqlx::query("DELETE FROM events WHERE created_at < $1 AND id IN (SELECT id FROM events ORDER BY id LIMIT $2)")
+            .bind(before)
+            .bind(limit)
+            .execute(&mut **tx)
+            .await?;
+    Ok(done.rows_affected())
+}
+
 /// The events after an id, oldest first.
 ///
 /// # Errors

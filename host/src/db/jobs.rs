@@ -74,9 +74,25 @@ pub struct NewJob {
     /// Higher runs earlier.
     pub priority: i64,
     /// Unix milliseconds.
+    pub created_at: i64,
+    /// Unix milliseconds.
     pub run_at: i64,
     /// How often it may be started.
     pub max_attempts: i64,
+}
+
+/// The newest job with this key that has yet to end: its id, and when it was queued (Unix milliseconds).
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_unfinished(tx: &mut Tx, dedupe_key: &str) -> sqlx::Result<Option<(String, i64)>> {
+    sqlx::query_as(
+        "SELECT id, created_at FROM jobs WHERE dedupe_key = $1 AND state IN ('queued', 'waiting', 'running')
+         ORDER BY created_at DESC, id DESC LIMIT 1",
+    )
+    .bind(dedupe_key.to_owned())
+    .fetch_optional(&mut **tx)
+    .await
 }
 
 /// The job with this key that has yet to start.
@@ -92,18 +108,18 @@ pub async fn find_pending(tx: &mut Tx, dedupe_key: &str) -> sqlx::Result<Option<
     .await
 }
 
-/// Makes a job that was never started run no later than this (Unix milliseconds).
+/// Makes a job that was never started run no later than this (both Unix milliseconds).
 ///
 /// # Errors
 /// When the database fails.
-pub async fn hasten(tx: &mut Tx, id: &str, run_at: i64) -> sqlx::Result<()> {
+pub async fn hasten(tx: &mut Tx, id: &str, now: i64, run_at: i64) -> sqlx::Result<()> {
     sqlx::query(
         "UPDATE jobs SET run_at = $2, state = CASE WHEN $2 > $3 THEN state ELSE 'queued' END
          WHERE id = $1 AND run_at > $2 AND attempts = 0 AND state IN ('queued', 'waiting')",
     )
     .bind(id.to_owned())
     .bind(run_at)
-    .bind(now_ms())
+    .bind(now)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -114,7 +130,6 @@ pub async fn hasten(tx: &mut Tx, id: &str, run_at: i64) -> sqlx::Result<()> {
 /// # Errors
 /// When the database fails.
 pub async fn insert(tx: &mut Tx, job: &NewJob) -> sqlx::Result<()> {
-    let now = now_ms();
     sqlx::query(
         "INSERT INTO jobs
            (id, kind, state, user_id, subject, payload, dedupe_key, priority, run_at, max_attempts, created_at)
@@ -122,7 +137,7 @@ pub async fn insert(tx: &mut Tx, job: &NewJob) -> sqlx::Result<()> {
     )
     .bind(job.id.clone())
     .bind(job.kind.clone())
-    .bind(if job.run_at > now { "waiting" } else { "queued" })
+    .bind(if job.run_at > job.created_at { "waiting" } else { "queued" })
     .bind(job.user_id.clone())
     .bind(job.subject.clone())
     .bind(job.payload.clone())
@@ -130,7 +145,7 @@ pub async fn insert(tx: &mut Tx, job: &NewJob) -> sqlx::Result<()> {
     .bind(job.priority)
     .bind(job.run_at)
     .bind(job.max_attempts)
-    .bind(now)
+    .bind(job.created_at)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -269,11 +284,17 @@ pub async fn log(db: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<Vec<LogLine
         .await
 }
 
-/// Forgets jobs that ended before a time (Unix milliseconds).
+/// Forgets jobs that ended before a time (Unix milliseconds), at most `limit`, the oldest first; answers how many.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn forget_finished(tx: &mut Tx, before: i64) -> sqlx::Result<u64> {
-    let done = sqlx::query("DELETE FROM jobs WHERE finished_at < $1").bind(before).execute(&mut **tx).await?;
+pub async fn forget_finished(tx: &mut Tx, before: i64, limit: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query(
+        "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE finished_at < $1 ORDER BY finished_at LIMIT $2)",
+    )
+    .bind(before)
+    .bind(limit)
+    .execute(&mut **tx)
+    .await?;
     Ok(done.rows_affected())
 }

@@ -3,7 +3,7 @@
 use aws_lc_rs::digest;
 use sqlx::any::AnyExecutor;
 
-use super::{Tx, now_ms};
+use super::{Tx, clock};
 
 /// Reads a fact.
 ///
@@ -11,6 +11,32 @@ use super::{Tx, now_ms};
 /// When the database fails.
 pub async fn get(db: impl AnyExecutor<'_>, key: &str) -> sqlx::Result<Option<Vec<u8>>> {
     sqlx::query_scalar("SELECT value FROM host_state WHERE key = $1").bind(key.to_owned()).fetch_optional(db).await
+}
+
+/// The facts whose key starts with a prefix (of letters, digits and dots) and that were written at or after a time (Unix
+/// milliseconds): keys and values.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(db: impl AnyExecutor<'_>, prefix: &str, since: i64) -> sqlx::Result<Vec<(String, Vec<u8>)>> {
+    sqlx::query_as("SELECT key, value FROM host_state WHERE key LIKE $1 AND updated_at >= $2 ORDER BY key")
+        .bind(format!("{prefix}%"))
+        .bind(since)
+        .fetch_all(db)
+        .await
+}
+
+/// Removes the facts whose key starts with a prefix and that were written before a time (Unix milliseconds).
+///
+/// # Errors
+/// When the database fails.
+pub async fn remove_old(tx: &mut Tx, prefix: &str, before: i64) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM host_state WHERE key LIKE $1 AND updated_at < $2")
+        .bind(format!("{prefix}%"))
+        .bind(before)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 /// Writes a fact, over the old one.
@@ -24,7 +50,7 @@ pub async fn set(tx: &mut Tx, key: &str, value: &[u8]) -> sqlx::Result<()> {
     )
     .bind(key.to_owned())
     .bind(value.to_vec())
-    .bind(now_ms())
+    .bind(clock::now(tx).await?)
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -56,7 +56,19 @@ impl JobContext {
         if db::jobs::lease::save_checkpoint(tx, &self.id, &self.owner, &text).await? {
             return Ok(());
         }
-        Err(sqlx::Error::Protocol(format!("job {} has been taken over by another runner", self.id)))
+        Err(self.lost())
+    }
+
+    /// For a transaction that saves no checkpoint: makes sure that the job is still this runner's when it commits.
+    ///
+    /// # Errors
+    /// As [`Self::save_checkpoint`].
+    pub async fn hold(&self, tx: &mut Tx) -> sqlx::Result<()> {
+        if db::jobs::lease::hold(tx, &self.id, &self.owner).await? { Ok(()) } else { Err(self.lost()) }
+    }
+
+    fn lost(&self) -> sqlx::Error {
+        sqlx::Error::Protocol(format!("job {} has been taken over by another runner", self.id))
     }
 
     /// Says how far the job is. Call it outside transactions; calls in quick succession are left out, but the last step.
@@ -73,19 +85,22 @@ impl JobContext {
         tx.commit().await
     }
 
-    /// Adds a line to the job's log, which its owner can read. `level` is `debug`, `info`, `warn` or `error`. Call it
+    /// Adds a line to the job's log, which its owner can read; nothing once another runner has taken the job over. `level` is `debug`, `info`, `warn` or `error`. Call it
     /// outside transactions.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn log(&self, level: &str, line: &str) -> sqlx::Result<()> {
         let mut tx = self.app.db.write().await?;
+        if !db::jobs::lease::hold(&mut tx, &self.id, &self.owner).await? {
+            return Ok(());
+        }
         db::jobs::insert_log(&mut tx, &self.id, level, &clean(line), LOG_LINES).await?;
         tx.commit().await
     }
 
-    /// Cancelled when the job should stop: somebody asked for it, the host stops, or another runner has taken over. A job
-    /// that goes on is dropped some seconds later.
+    /// Cancelled when the job should stop: somebody asked for it, the host stops, or another runner has taken over or soon
+    /// may. A job that goes on is dropped some seconds later.
     pub fn cancelled(&self) -> &CancellationToken {
         &self.cancelled
     }

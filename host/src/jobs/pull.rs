@@ -78,6 +78,8 @@ enum Step {
     Playlists,
     Entries,
     Finish,
+    /// All is stored; the job has yet to be recorded as ended.
+    Done,
 }
 
 /// A run under way.
@@ -144,7 +146,8 @@ impl Pull {
                 Step::Playlists if self.can.playlists => self.playlists_page().await?,
                 Step::Playlists => self.at.step = Step::Finish,
                 Step::Entries => self.playlist_entries().await?,
-                Step::Finish => return self.finish().await,
+                Step::Finish => self.finish().await?,
+                Step::Done => return Ok(()),
             }
         }
     }
@@ -208,6 +211,7 @@ impl Pull {
 
     async fn fail(&self, code: &str, detail: &str) -> sqlx::Result<()> {
         let mut tx = self.ctx.app.db.write().await?;
+        self.ctx.hold(&mut tx).await?;
         let ending = Ending {
             state: "failed",
             code: Some(code.to_owned()),

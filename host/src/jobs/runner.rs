@@ -4,54 +4,68 @@ use std::{panic::AssertUnwindSafe, sync::Mutex, time::Duration};
 
 use futures::FutureExt as _;
 use serde_json::json;
-use tokio::{task::JoinSet, time};
+use tokio::{
+    task::JoinSet,
+    time::{self, Instant},
+};
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use super::{JobContext, JobError, JobKind, context::clean};
+use super::{JobContext, JobError, JobKind, clear, context::clean, later};
 use crate::{
     AppState,
     db::{
-        self, Dialect, Tx,
+        Dialect, Tx, clock,
         jobs::lease::{self, Claim},
-        now_ms,
     },
     events::{self, Event},
 };
 
 /// Jobs that run at once.
 const CONCURRENCY: usize = 4;
-/// How often to look for jobs that nobody announced.
+/// How often to look for jobs that nobody announced, and for those that are to stop.
 const POLL: Duration = Duration::from_millis(500);
-/// How long a job stays its runner's without a sign of life, in milliseconds.
-const LEASE: i64 = 30_000;
+/// How long a job stays its runner's without a sign of life.
+const LEASE: Duration = Duration::from_secs(30);
 /// How often a runner gives that sign.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How soon it tries again where that failed.
+const HEARTBEAT_AGAIN: Duration = Duration::from_secs(2);
 /// How long a job may take to stop before it is dropped.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+/// How long a runner that can't give a sign of life goes on: its job has to be over when the lease is.
+const OUT_OF_TOUCH: Duration = LEASE.saturating_sub(STOP_GRACE);
+/// The waits before tries to record how a job ended: together as long as a lease.
+const RECORD_AFTER: [Duration; 8] = {
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+    [ms(0), ms(100), ms(1000), ms(2000), ms(4000), ms(6000), ms(8000), ms(10_000)]
+};
 /// The longest wait between two attempts.
 const MAX_BACKOFF: Duration = Duration::from_secs(15 * 60);
-/// How long ended jobs stay on record, in milliseconds.
-const KEEP_FINISHED: i64 = 30 * 24 * 60 * 60 * 1000;
-/// How often the record is cleared of older ones.
-const CLEAR_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// Runs jobs until `shutdown`. Those that run then are told to stop and put back, to go on from their checkpoint at the
 /// next start.
 pub async fn run(app: AppState, shutdown: CancellationToken) {
-    if let Err(error) = take_over(&app).await {
+    futures::join!(work(&app, &shutdown), clear::run(&app, &shutdown));
+}
+
+async fn work(app: &AppState, shutdown: &CancellationToken) {
+    if let Err(error) = take_over(app).await {
         tracing::warn!("jobs that were cut off go on when their leases end: {error}");
     }
     let mut running = JoinSet::new();
-    let mut clear = time::interval(CLEAR_EVERY);
     while !shutdown.is_cancelled() {
-        claim_all(&app, &shutdown, &mut running).await;
+        claim_all(app, shutdown, &mut running).await;
+        if !running.is_empty() {
+            stop_cancelled(app).await;
+        }
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = app.jobs.notify.notified(), if running.len() < CONCURRENCY => {}
-            () = time::sleep(POLL), if running.len() < CONCURRENCY => {}
+            () = time::sleep(POLL) => {}
             Some(_) = running.join_next() => {}
-            _ = clear.tick() => clear_finished(&app).await,
         }
     }
     while running.join_next().await.is_some() {}
@@ -66,6 +80,14 @@ async fn take_over(app: &AppState) -> sqlx::Result<()> {
     let mut tx = app.db.write().await?;
     lease::expire_all(&mut tx).await?;
     tx.commit().await
+}
+
+/// Stops the jobs of this node that were cancelled at another.
+async fn stop_cancelled(app: &AppState) {
+    match lease::to_stop(app.db.read()).await {
+        Ok(ids) => ids.iter().for_each(|id| app.jobs.stop(id)),
+        Err(error) => tracing::warn!("cannot look for jobs to stop: {error}"),
+    }
 }
 
 async fn claim_all(app: &AppState, shutdown: &CancellationToken, running: &mut JoinSet<()>) {
@@ -84,12 +106,17 @@ async fn claim_all(app: &AppState, shutdown: &CancellationToken, running: &mut J
 }
 
 async fn claim(app: &AppState) -> sqlx::Result<Option<(Claim, String)>> {
-    if !lease::is_any_due(app.db.read()).await? {
-        return Ok(None);
+    {
+        let mut db = app.db.read().acquire().await?;
+        let now = clock::now(&mut db).await?;
+        if !lease::is_any_due(&mut *db, now).await? {
+            return Ok(None);
+        }
     }
     let owner = Ulid::generate().to_string();
     let mut tx = app.db.write().await?;
-    match lease::claim(&mut tx, app.db.dialect(), &owner, now_ms() + LEASE).await {
+    let now = clock::now(&mut tx).await?;
+    match lease::claim(&mut tx, app.db.dialect(), &owner, now, later(now, LEASE)).await {
         Ok(claim) => {
             tx.commit().await?;
             Ok(claim.map(|claim| (claim, owner)))
@@ -113,9 +140,10 @@ async fn execute(app: AppState, claim: Claim, owner: String, shutdown: Cancellat
     } else {
         attempt(&app, &claim, &owner, &token).await
     };
-    heartbeat.abort();
     app.jobs.ended(&claim.id);
-    record_surely(&app, &claim, &owner, &result, &shutdown).await;
+    let stopped = token.is_cancelled();
+    record_surely(&app, &claim, &owner, &result, stopped, &shutdown).await;
+    heartbeat.abort();
     // Another job may have waited for this one's key.
     app.jobs.wake();
 }
@@ -149,40 +177,61 @@ async fn stopped_long_ago(token: &CancellationToken) {
     time::sleep(STOP_GRACE).await;
 }
 
-/// Renews the lease until it is lost or the job should stop.
+/// Renews the lease; stops the job when the lease is lost or the job should stop.
 async fn keep_alive(app: AppState, id: String, owner: String, token: CancellationToken) {
+    let mut wait = HEARTBEAT;
+    let mut alone_at = Instant::now() + OUT_OF_TOUCH;
     loop {
-        time::sleep(HEARTBEAT).await;
-        match renew(&app, &id, &owner).await {
-            Ok(Some(false)) => {}
-            Ok(Some(true)) => token.cancel(),
-            Ok(None) => {
-                tracing::warn!("job {id} has been taken over by another runner");
-                token.cancel();
+        time::sleep(wait).await;
+        let asked = Instant::now();
+        // A database that stands still must not keep the job from being stopped in time.
+        let answer = time::timeout_at(alone_at.max(asked + HEARTBEAT_AGAIN), renew(&app, &id, &owner)).await;
+        wait = HEARTBEAT_AGAIN;
+        match answer {
+            Ok(Ok(Some(stop))) => {
+                (wait, alone_at) = (HEARTBEAT, asked + OUT_OF_TOUCH);
+                if stop {
+                    token.cancel();
+                }
             }
-            Err(error) => tracing::warn!("the lease of job {id} can't be renewed: {error}"),
+            Ok(Ok(None)) => {
+                if !token.is_cancelled() {
+                    tracing::warn!("job {id} has been taken over by another runner");
+                }
+                return token.cancel();
+            }
+            Ok(Err(error)) => tracing::warn!("the lease of job {id} can't be renewed: {error}"),
+            Err(_) => tracing::warn!("the lease of job {id} can't be renewed: the database does not answer"),
+        }
+        if Instant::now() >= alone_at {
+            token.cancel();
         }
     }
 }
 
 async fn renew(app: &AppState, id: &str, owner: &str) -> sqlx::Result<Option<bool>> {
     let mut tx = app.db.write().await?;
-    let cancel = lease::renew(&mut tx, id, owner, now_ms() + LEASE).await?;
+    let now = clock::now(&mut tx).await?;
+    let cancel = lease::renew(&mut tx, id, owner, later(now, LEASE)).await?;
     tx.commit().await?;
     Ok(cancel)
 }
 
-/// Records how a job ended, again after a moment where the database fails: else it would run once more.
+/// Records how a job ended, again and again where the database fails: else it would run once more.
 async fn record_surely(
     app: &AppState,
     claim: &Claim,
     owner: &str,
     result: &Result<(), JobError>,
+    stopped: bool,
     shutdown: &CancellationToken,
 ) {
-    for wait in [0, 100, 1000] {
-        time::sleep(Duration::from_millis(wait)).await;
-        match record(app, claim, owner, result, shutdown.is_cancelled()).await {
+    for (tries, wait) in RECORD_AFTER.into_iter().enumerate() {
+        if shutdown.is_cancelled() && tries > 2 {
+            return;
+        }
+        time::sleep(wait).await;
+        match record(app, claim, owner, result, stopped).await {
             Ok(()) => return,
             Err(error) => tracing::warn!("the end of job {} can't be recorded: {error}", claim.id),
         }
@@ -194,36 +243,48 @@ async fn record(
     claim: &Claim,
     owner: &str,
     result: &Result<(), JobError>,
-    stopping: bool,
+    stopped: bool,
 ) -> sqlx::Result<()> {
     let mut tx = app.db.write().await?;
+    let now = clock::now(&mut tx).await?;
     // Renewing tells whether the job is still ours, and whether somebody wants it to stop.
-    let Some(cancel) = lease::renew(&mut tx, &claim.id, owner, now_ms() + LEASE).await? else { return Ok(()) };
+    let Some(cancel) = lease::renew(&mut tx, &claim.id, owner, later(now, LEASE)).await? else { return Ok(()) };
     let cancel = cancel && result.is_err();
+    let ended = Ended { claim, owner, now };
     match result {
-        Ok(()) => finish(&mut tx, claim, owner, "succeeded", None).await?,
+        Ok(()) => ended.finish(&mut tx, "succeeded", None).await?,
         Err(JobError::Fail { code, detail }) if !cancel => {
-            finish(&mut tx, claim, owner, "failed", Some((code, detail))).await?;
+            ended.finish(&mut tx, "failed", Some((code, detail))).await?;
         }
-        Err(_) if cancel => finish(&mut tx, claim, owner, "cancelled", None).await?,
-        Err(_) if stopping => lease::put_back(&mut tx, &claim.id, owner).await?,
+        Err(_) if cancel => ended.finish(&mut tx, "cancelled", None).await?,
+        // The host stops, or this node lost touch with the database for a while: nobody wanted the job to end.
+        Err(_) if stopped => lease::put_back(&mut tx, &claim.id, owner).await?,
         Err(JobError::Retry { after, code, detail }) if claim.attempts < claim.max_attempts => {
-            let wait = after.unwrap_or_else(|| backoff(claim.attempts));
-            let run_at = now_ms().saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
+            let run_at = later(now, after.unwrap_or_else(|| backoff(claim.attempts)));
             lease::retry(&mut tx, &claim.id, owner, run_at, &error_json(code, detail)).await?;
         }
         Err(JobError::Retry { code, detail, .. } | JobError::Fail { code, detail }) => {
-            finish(&mut tx, claim, owner, "failed", Some((code, detail))).await?;
+            ended.finish(&mut tx, "failed", Some((code, detail))).await?;
         }
-        Err(JobError::Cancelled) => finish(&mut tx, claim, owner, "cancelled", None).await?,
+        Err(JobError::Cancelled) => ended.finish(&mut tx, "cancelled", None).await?,
     }
     tx.commit().await
 }
 
-async fn finish(tx: &mut Tx, claim: &Claim, owner: &str, state: &str, error: Option<(&str, &str)>) -> sqlx::Result<()> {
-    let error = error.map(|(code, detail)| error_json(code, detail));
-    lease::finish(tx, &claim.id, owner, state, error.as_deref()).await?;
-    announce(tx, &claim.id, &claim.kind, state, claim.user_id.as_deref()).await
+/// A job that is over, at the time that it is.
+struct Ended<'a> {
+    claim: &'a Claim,
+    owner: &'a str,
+    now: i64,
+}
+
+impl Ended<'_> {
+    async fn finish(&self, tx: &mut Tx, state: &str, error: Option<(&str, &str)>) -> sqlx::Result<()> {
+        let Self { claim, owner, now } = self;
+        let error = error.map(|(code, detail)| error_json(code, detail));
+        lease::finish(tx, &claim.id, owner, *now, state, error.as_deref()).await?;
+        announce(tx, &claim.id, &claim.kind, state, claim.user_id.as_deref()).await
+    }
 }
 
 /// Tells the readers of the outbox that a job has ended.
@@ -243,17 +304,6 @@ fn error_json(code: &str, detail: &str) -> String {
 fn backoff(attempts: i64) -> Duration {
     let doublings = u32::try_from(attempts.max(1)).unwrap_or(u32::MAX);
     Duration::from_secs(2_u64.saturating_pow(doublings)).min(MAX_BACKOFF)
-}
-
-async fn clear_finished(app: &AppState) {
-    let cleared = async {
-        let mut tx = app.db.write().await?;
-        db::jobs::forget_finished(&mut tx, now_ms() - KEEP_FINISHED).await?;
-        tx.commit().await
-    };
-    if let Err(error) = cleared.await {
-        tracing::warn!("old jobs can't be cleared: {error}");
-    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ use crate::{AppState, error::ApiError};
 pub async fn layer(State(app): State<AppState>, request: Request, next: Next) -> Response {
     let limit = Duration::from_secs(app.config.server.request_timeout_s);
     tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
-        ApiError::unavailable("request_timeout", "the request took too long and was given up").into_response()
+        ApiError::unavailable("request_timeout", "the request took too long and was given up")
+            .with_retry_after(1)
+            .into_response()
     })
 }

@@ -11,15 +11,15 @@ use serde_json::{Value, json};
 use crate::support::{PATIENCE, demo_library, offer, plugin};
 
 /// The host as its own process.
-struct Host {
-    child: Child,
+pub struct Host {
+    pub child: Child,
     base: String,
     client: reqwest::Client,
     token: String,
 }
 
 impl Host {
-    async fn start(dir: &Path, port: u16) -> Self {
+    pub async fn start(dir: &Path, port: u16) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_zotify-host"))
             .arg("serve")
             .current_dir(dir)
@@ -42,13 +42,13 @@ impl Host {
         host
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub async fn get(&self, path: &str) -> Value {
         let request = self.client.get(format!("{}{path}", self.base)).bearer_auth(&self.token);
         request.send().await.unwrap().json().await.unwrap()
     }
 
     /// Looks at the pull until it is as wanted.
-    async fn pull(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub async fn pull(&self, wanted: impl Fn(&Value) -> bool) -> Value {
         let started = Instant::now();
         loop {
             let jobs = self.get("/api/jobs?kind=library.pull").await;
@@ -56,12 +56,12 @@ impl Host {
             if wanted(&job) {
                 return job;
             }
-            assert!(started.elapsed() < PATIENCE, "the pull stays {jobs:#}");
+            assert!(started.elapsed() < PATIENCE * 2, "the pull stays {jobs:#}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -74,7 +74,7 @@ impl Drop for Host {
     }
 }
 
-fn run(dir: &Path, arguments: &[&str], input: &str) {
+pub fn run(dir: &Path, arguments: &[&str], input: &str) {
     use std::io::Write as _;
     let mut child = Command::new(env!("CARGO_BIN_EXE_zotify-host"))
         .args(arguments)
@@ -87,21 +87,25 @@ fn run(dir: &Path, arguments: &[&str], input: &str) {
     assert!(child.wait().unwrap().success(), "{arguments:?}");
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A folder of so many songs.
+pub fn make_music(music: &Path, files: usize) {
+    let song = demo_library().into_iter().find(|file| file.extension().is_some_and(|e| e == "flac")).unwrap();
+    for n in 0..files {
+        let folder = music.join(format!("album {}", n / 20));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::copy(&song, folder.join(format!("{n:04}.flac"))).unwrap();
+    }
 }
 
 #[tokio::test]
 async fn a_scan_that_was_killed_is_finished_by_the_next_start() {
     const FILES: usize = 4_000;
     let dir = tempfile::tempdir().unwrap();
-    let music = dir.path().join("music");
-    let song = demo_library().into_iter().find(|file| file.extension().is_some_and(|e| e == "flac")).unwrap();
-    for n in 0..FILES {
-        let folder = music.join(format!("album {}", n / 20));
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::copy(&song, folder.join(format!("{n:04}.flac"))).unwrap();
-    }
+    make_music(&dir.path().join("music"), FILES);
     offer(&plugin("zotify_plugin_local"), &dir.path().join("plugins"));
     let port = free_port();
     let config = format!(

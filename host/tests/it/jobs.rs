@@ -173,7 +173,7 @@ async fn a_job_that_must_wait_waits() {
     let later = enqueue(
         &host.app,
         &Fall { how: "forever".into() },
-        Enqueue { run_at: Some(db::now_ms() + 3_600_000), ..key("later") },
+        Enqueue { delay: Duration::from_secs(3600), ..key("later") },
     )
     .await;
     assert_eq!(host.get(&format!("/api/jobs/{later}")).await.json()["state"], "waiting");
@@ -293,7 +293,7 @@ async fn a_lost_runners_job_is_taken_over_and_the_lost_one_can_change_nothing() 
 async fn a_job_that_kills_its_host_is_given_up() {
     let host = TestApp::start().await.admin().await;
     let mut tx = host.app.db.write().await.unwrap();
-    let options = Enqueue { run_at: Some(db::now_ms() + 3_600_000), ..Enqueue::default() };
+    let options = Enqueue { delay: Duration::from_secs(3600), ..Enqueue::default() };
     let id = jobs::enqueue(&mut tx, &Fall { how: "twice".into() }, options).await.unwrap();
     // As a runner leaves it that died in the last attempt allowed.
     sqlx::query("UPDATE jobs SET state = 'running', attempts = 3, lease_owner = 'gone', lease_until = 1 WHERE id = $1")

@@ -17,6 +17,8 @@ mod endpoints;
 mod fan_out;
 mod jobs;
 mod library;
+mod load;
+mod nodes;
 mod peers;
 mod plugin_cli;
 mod plugin_loading;

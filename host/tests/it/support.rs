@@ -94,11 +94,23 @@ impl TestApp {
         Self::at(tempfile::tempdir().unwrap(), server, toml).await
     }
 
+    /// Another node on the database of this one, with a folder of its own.
+    pub async fn beside(&self, toml: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::copy(self.dir.path().join("schema"), dir.path().join("schema")).unwrap();
+        Self { token: self.token.clone(), ..Self::at(dir, "", toml).await }
+    }
+
     /// A host in a folder that may hold the data of an earlier one.
     pub async fn at(dir: TempDir, server: &str, toml: &str) -> Self {
-        let file = dir.path().join("zotify.toml");
         let database = database(dir.path()).await;
-        std::fs::write(&file, configuration(server, &database, toml)).unwrap();
+        Self::on(dir, &database, server, toml).await
+    }
+
+    /// A host in a folder, with sections `database` and `secrets`.
+    pub async fn on(dir: TempDir, database: &str, server: &str, toml: &str) -> Self {
+        let file = dir.path().join("zotify.toml");
+        std::fs::write(&file, configuration(server, database, toml)).unwrap();
         let mut config = Config::load(Some(&file)).unwrap_or_else(|e| panic!("{e}"));
         config.plugins.program = Some(env!("CARGO_BIN_EXE_zotify-host").into());
         let folder = dir.path().join("plugins");
@@ -254,7 +266,7 @@ fn configuration(server: &str, database: &str, sections: &str) -> String {
 
 /// The database of a host in a folder: SQLite, or a schema of its own on the server that `ZOTIFY_TEST_DATABASE_URL` names.
 /// A later host in the same folder gets the same one.
-async fn database(folder: &Path) -> String {
+pub async fn database(folder: &Path) -> String {
     let Ok(server) = std::env::var("ZOTIFY_TEST_DATABASE_URL") else {
         return "[database]\nurl = \"sqlite://data/zotify.db\"".into();
     };
@@ -263,7 +275,7 @@ async fn database(folder: &Path) -> String {
     let schema = if schema.is_empty() { new_schema(&server).await } else { schema };
     std::fs::write(note, &schema).unwrap();
     format!(
-        "[database]\nurl = \"{server}?options=-c%20search_path%3D{schema}\"\n\
+        "[database]\nurl = \"{server}?options=-c%20search_path%3D{schema}&application_name={schema}\"\n\
          [secrets]\nmaster_key = \"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\""
     )
 }

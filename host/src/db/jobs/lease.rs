@@ -1,9 +1,9 @@
 //! What the runner does with a job: claim it, keep it, say how it ended. All but the claim act only while the lease is
-//! still the caller's.
+//! still the caller's. Times are those of [`crate::db::clock`].
 
 use sqlx::{FromRow, any::AnyExecutor};
 
-use crate::db::{Dialect, Tx, now_ms};
+use crate::db::{Dialect, Tx};
 
 /// A job that the caller may run.
 #[derive(Clone, Debug, FromRow)]
@@ -51,25 +51,31 @@ macro_rules! claim {
     };
 }
 
-/// Whether there is a job to claim: a look that costs no write.
+/// Whether there is a job to claim at a time (Unix milliseconds): a look that costs no write.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn is_any_due(db: impl AnyExecutor<'_>) -> sqlx::Result<bool> {
-    let id: Option<String> = sqlx::query_scalar(next!()).bind(now_ms()).fetch_optional(db).await?;
+pub async fn is_any_due(db: impl AnyExecutor<'_>, now: i64) -> sqlx::Result<bool> {
+    let id: Option<String> = sqlx::query_scalar(next!()).bind(now).fetch_optional(db).await?;
     Ok(id.is_some())
 }
 
-/// Takes the next job for `owner`, who keeps it until `lease_until` (Unix milliseconds) unless the lease is renewed.
+/// Takes the next job for `owner`, who keeps it until `lease_until` (both Unix milliseconds) unless the lease is renewed.
 ///
 /// # Errors
 /// When the database fails. A unique violation means that another node was faster with a job of the same key.
-pub async fn claim(tx: &mut Tx, dialect: Dialect, owner: &str, lease_until: i64) -> sqlx::Result<Option<Claim>> {
+pub async fn claim(
+    tx: &mut Tx,
+    dialect: Dialect,
+    owner: &str,
+    now: i64,
+    lease_until: i64,
+) -> sqlx::Result<Option<Claim>> {
     let sql = match dialect {
         Dialect::Sqlite => claim!(""),
         Dialect::Postgres => claim!(" FOR UPDATE SKIP LOCKED"),
     };
-    sqlx::query_as(sql).bind(now_ms()).bind(owner.to_owned()).bind(lease_until).fetch_optional(&mut **tx).await
+    sqlx::query_as(sql).bind(now).bind(owner.to_owned()).bind(lease_until).fetch_optional(&mut **tx).await
 }
 
 /// Ends all leases: for a database that only this process uses, where they are those of one that is gone.
@@ -96,6 +102,31 @@ pub async fn renew(tx: &mut Tx, id: &str, owner: &str, lease_until: i64) -> sqlx
     .fetch_optional(&mut **tx)
     .await?;
     Ok(cancel.map(|flag| flag != 0))
+}
+
+/// Makes sure that the lease is the caller's, and that it stays so until the transaction ends; answers false when it is
+/// lost.
+///
+/// # Errors
+/// When the database fails.
+pub async fn hold(tx: &mut Tx, id: &str, owner: &str) -> sqlx::Result<bool> {
+    // Writing locks the row, so that nobody can claim it meanwhile.
+    let done = sqlx::query(
+        "UPDATE jobs SET lease_owner = lease_owner WHERE id = $1 AND lease_owner = $2 AND state = 'running'",
+    )
+    .bind(id.to_owned())
+    .bind(owner.to_owned())
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// The running jobs that somebody wants to stop, of all nodes.
+///
+/// # Errors
+/// When the database fails.
+pub async fn to_stop(db: impl AnyExecutor<'_>) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar("SELECT id FROM jobs WHERE state = 'running' AND cancel_requested <> 0").fetch_all(db).await
 }
 
 /// Saves where a job goes on from; answers false when the lease is lost.
@@ -138,11 +169,18 @@ pub async fn save_progress(
     Ok(())
 }
 
-/// Ends a job in a final state; answers false when the lease is lost.
+/// Ends a job in a final state at a time (Unix milliseconds); answers false when the lease is lost.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn finish(tx: &mut Tx, id: &str, owner: &str, state: &str, error: Option<&str>) -> sqlx::Result<bool> {
+pub async fn finish(
+    tx: &mut Tx,
+    id: &str,
+    owner: &str,
+    now: i64,
+    state: &str,
+    error: Option<&str>,
+) -> sqlx::Result<bool> {
     let done = sqlx::query(
         "UPDATE jobs SET state = $3, error = $4, finished_at = $5, lease_owner = NULL, lease_until = NULL
          WHERE id = $1 AND lease_owner = $2 AND state = 'running'",
@@ -151,7 +189,7 @@ pub async fn finish(tx: &mut Tx, id: &str, owner: &str, state: &str, error: Opti
     .bind(owner.to_owned())
     .bind(state.to_owned())
     .bind(error.map(str::to_owned))
-    .bind(now_ms())
+    .bind(now)
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected() > 0)
@@ -175,7 +213,7 @@ pub async fn retry(tx: &mut Tx, id: &str, owner: &str, run_at: i64, error: &str)
     Ok(done.rows_affected() > 0)
 }
 
-/// Puts a job back because the host stops: the attempt does not count.
+/// Puts a job back because the node stops or lost touch: the attempt does not count.
 ///
 /// # Errors
 /// When the database fails.

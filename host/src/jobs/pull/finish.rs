@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use zotify_plugin_api::Listing;
 
-use super::Pull;
+use super::{Pull, Step};
 use crate::{
     accounts,
     db::{
@@ -21,7 +21,7 @@ const FREE_REMOVALS: i64 = 20;
 const FREE_SHARE: i64 = 10;
 
 impl Pull {
-    pub(super) async fn finish(&self) -> Result<(), JobError> {
+    pub(super) async fn finish(&mut self) -> Result<(), JobError> {
         let mut tx = self.ctx.app.db.write().await?;
         let ending = match &self.at.partial {
             Some((code, detail)) => self.end_partial(&mut tx, code, detail).await?,
@@ -31,8 +31,9 @@ impl Pull {
         pull_runs::end(&mut tx, &self.at.run, ending).await?;
         items::forget_unnamed(&mut tx, &self.account.id).await?;
         accounts::pulled(&mut tx, &self.account.id, self.next_token(), completeness).await?;
-        self.announce(&mut tx, state, completeness).await?;
+        self.at.step = Step::Done;
         self.ctx.save_checkpoint(&mut tx, &self.at).await?;
+        self.announce(&mut tx, state, completeness).await?;
         tx.commit().await?;
         self.ctx.app.recent_accounts.forget();
         Ok(())
