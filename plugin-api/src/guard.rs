@@ -101,7 +101,8 @@ impl<T> Drop for Guarded<T> {
 }
 
 fn panicked(panic: Box<dyn Any + Send>) -> ProviderError {
-    let text = panic.downcast::<&str>().map(|text| (*text).to_owned()).or_else(|panic| panic.downcast().map(|text| *text));
+    let text =
+        panic.downcast::<&str>().map(|text| (*text).to_owned()).or_else(|panic| panic.downcast().map(|text| *text));
     let text = text.unwrap_or_else(|panic| {
         // Whatever it is, its own destructor may panic as well.
         std::mem::forget(panic);

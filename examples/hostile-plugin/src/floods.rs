@@ -24,18 +24,24 @@ pub(crate) async fn flood(cx: &Context, command: &str, argument: &str) -> Result
         "stores" => {
             let value = vec![7; 128 << 10];
             let keys: Vec<_> = (0..400).map(|n| format!("many-{}", n % 4)).collect();
-            refused(join_all(keys.iter().map(|key| {
-                let (kv, value) = (cx.kv(), &value);
-                async move { kv.put(key, value).await }
-            })).await)
+            refused(
+                join_all(keys.iter().map(|key| {
+                    let (kv, value) = (cx.kv(), &value);
+                    async move { kv.put(key, value).await }
+                }))
+                .await,
+            )
         }
         "fetches" => refused(join_all((0..400).map(|_| cx.http().get(argument).send())).await),
         "sleeps" => {
             let long = std::time::Duration::from_secs(3600);
-            refused(join_all((0..400).map(|_| {
-                let clock = cx.clock();
-                async move { clock.sleep(long).await }
-            })).await)
+            refused(
+                join_all((0..400).map(|_| {
+                    let clock = cx.clock();
+                    async move { clock.sleep(long).await }
+                }))
+                .await,
+            )
         }
         _ => return Ok(None),
     };

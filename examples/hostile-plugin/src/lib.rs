@@ -48,8 +48,7 @@ impl Provider for Hostile {
     fn manifest() -> ProviderManifest {
         let setting = |pointer: &str| SettingOr::Setting { setting: pointer.into() };
         let reason = || "to try what it can reach".to_owned();
-        let files =
-            vec![FilePermission { folder: setting("/folders"), access: FileAccess::Read, reason: reason() }];
+        let files = vec![FilePermission { folder: setting("/folders"), access: FileAccess::Read, reason: reason() }];
         let hosts = vec![HostPermission { host: setting("/server"), reason: reason() }];
         let capabilities = [
             capability::CATALOG_SEARCH,

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 use zotify_plugin_api::{
-    ErrorKind, LibraryChanges, LibraryKind, LibraryPage, Listing, PageRequest, ProviderError, SignIn, capability, method,
+    ErrorKind, LibraryChanges, LibraryKind, LibraryPage, Listing, PageRequest, ProviderError, SignIn, capability,
+    method,
 };
 
 use crate::{

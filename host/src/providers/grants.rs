@@ -300,8 +300,7 @@ mod tests {
 
     #[test]
     fn a_permission_that_nobody_asked_for_is_a_slip() {
-        let permissions =
-            Permissions { hosts: vec![literal_host("api.example.org")], ..Permissions::default() };
+        let permissions = Permissions { hosts: vec![literal_host("api.example.org")], ..Permissions::default() };
         let (here, data) = (Path::new("/srv"), Path::new("/srv/data"));
         for bundled in [true, false] {
             let named = ["hosts:api.example.org", "hosts:api.exmaple.org"];

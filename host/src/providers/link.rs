@@ -254,7 +254,11 @@ impl Reader {
         let (Ok(permit), Ok(bytes)) = (permit, bytes) else {
             let busy = ProviderError::unavailable("the plugin has too many host calls in flight");
             let refusal = Frame::new(Kind::HostError, id, wire::encode_error(&busy));
-            return self.link.outgoing.try_send(refusal.into()).map_err(|_| io::Error::other("it floods the host with calls"));
+            return self
+                .link
+                .outgoing
+                .try_send(refusal.into())
+                .map_err(|_| io::Error::other("it floods the host with calls"));
         };
         let (link, services) = (Arc::clone(&self.link), Arc::clone(&self.services));
         let (running, registered) = (Arc::clone(&self.running), oneshot::channel::<()>());

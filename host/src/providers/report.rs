@@ -152,7 +152,9 @@ impl InstanceHandle {
             calls_in_flight: self.in_flight(),
             restarts: now.restarts,
             warnings: self.warnings(),
-            problem: now.problem.filter(|_| now.state != State::Started || lately(now.since, self.limits.quarantine.window_s)),
+            problem: now
+                .problem
+                .filter(|_| now.state != State::Started || lately(now.since, self.limits.quarantine.window_s)),
         }
     }
 

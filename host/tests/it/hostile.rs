@@ -14,8 +14,7 @@ use crate::{
 };
 
 /// Short limits, and nothing is given up for failing.
-const QUICK: &str =
-    "call_timeout_s = 2\ngrace_s = 1\nbreaker = { failures = 1000 }\nquarantine = { crashes = 1000 }";
+const QUICK: &str = "call_timeout_s = 2\ngrace_s = 1\nbreaker = { failures = 1000 }\nquarantine = { crashes = 1000 }";
 /// What a call may take that ends at its deadline, with the grace, and patience for a machine that has much to do.
 const AT_MOST: Duration = Duration::from_secs(2 + 1 + 10);
 const IN_PROCESS: &str = "isolation = \"in-process\"";
@@ -36,7 +35,7 @@ async fn others_go_on<T>(lab: &Lab, body: impl Future<Output = T>) -> T {
     let others = async {
         while over.try_recv() == Err(tokio::sync::oneshot::error::TryRecvError::Empty) {
             for id in ["good", "inside"] {
-                assert_eq!(lab.search(id, "song").await.unwrap(), "Song", "{id}");
+                assert_eq!(lab.search(id, "Song").await.unwrap(), "Song", "{id}");
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -194,7 +193,7 @@ async fn a_constructor_that_never_ends_holds_nobody_else() {
         let lab = bench.begin(&toml).await;
         lab.until("good", State::Started).await;
         assert_eq!(lab.handle("bad").state(), State::Loading, "it has not been given up yet");
-        assert_eq!(lab.search("good", "song").await.unwrap(), "Song");
+        assert_eq!(lab.search("good", "Song").await.unwrap(), "Song");
         tokio::time::timeout(PATIENCE, lab.handle("good").tried()).await.unwrap();
         tokio::time::timeout(PATIENCE, lab.registry.ready()).await.unwrap();
         assert_eq!(lab.problem("bad"), "start_timeout");
@@ -208,7 +207,7 @@ async fn a_plugin_that_dies_at_each_start_does_not_keep_the_others_from_being_re
     // Ready although the default quarantine is minutes away.
     assert_ne!(lab.handle("bad").state(), State::Started);
     assert_eq!(lab.problem("bad"), "crashed");
-    assert_eq!(lab.search("good", "song").await.unwrap(), "Song");
+    assert_eq!(lab.search("good", "Song").await.unwrap(), "Song");
     lab.stop().await;
 }
 
@@ -292,7 +291,7 @@ async fn the_list_of_providers_says_what_happened_and_what_to_do() {
     let out = host.until("/api/providers/bad", |p| p["state"] == "quarantined").await;
     assert_eq!(out["problem"]["code"], "crashed");
     assert!(out["problem"]["remedy"].as_str().unwrap().contains("restart the host"), "{out}");
-    let page = host.get("/api/search?scope=catalog&q=song").await.expect(200);
+    let page = host.get("/api/search?scope=catalog&q=Song").await.expect(200);
     assert_eq!(page["meta"]["providers"]["good"]["state"], "ok", "{page}");
     host.stop().await;
 }

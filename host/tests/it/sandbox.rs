@@ -165,7 +165,7 @@ async fn other_processes_can_be_neither_read_nor_stopped() {
     ] {
         cell.refuses(&[(name, number, &arguments)]).await;
     }
-    for what in ["environ", "mem", "maps", "cmdline", "fd/0", "root/etc/passwd", "cwd"] {
+    for what in ["environ", "mem", "maps", "cmdline", "status", "root/etc/passwd", "cwd"] {
         for whose in [host.to_string(), "self".into(), "1".into()] {
             cell.expect(&format!("read /proc/{whose}/{what}"), DENIED).await;
         }

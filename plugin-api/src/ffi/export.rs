@@ -106,7 +106,10 @@ impl Instance for Made {
             let scope = scope.clone();
             async move {
                 let stream = part?.open_stream(payload.into_vec()).await?;
-                let chunks = Chunks { state: Arc::new(Mutex::new(State { stream: Held::new(stream), rest: Vec::new() })), scope };
+                let chunks = Chunks {
+                    state: Arc::new(Mutex::new(State { stream: Held::new(stream), rest: Vec::new() })),
+                    scope,
+                };
                 Ok(Stream_TO::from_value(chunks, TD_Opaque))
             }
         };

@@ -142,7 +142,8 @@ const FILE_SETATTR: libc::c_long = 469;
 
 /// What may be asked of an open file beside reading and writing: whether it is a terminal, and whether calls wait. All
 /// else is by the kernel's drivers and file systems, which is where its faults are.
-const IOCTLS: &[libc::c_ulong] = &[libc::TCGETS, libc::TIOCGWINSZ, libc::FIONBIO, libc::FIONREAD, libc::FIOCLEX, libc::FIONCLEX];
+const IOCTLS: &[libc::c_ulong] =
+    &[libc::TCGETS, libc::TIOCGWINSZ, libc::FIONBIO, libc::FIONREAD, libc::FIOCLEX, libc::FIONCLEX];
 
 const F_SETSIG: libc::c_int = 10;
 const F_SETOWN_EX: libc::c_int = 15;
