@@ -53,7 +53,7 @@ async fn store(cx: &Context) -> Result<String> {
     let value = vec![7; 256 << 10];
     for n in 0..1000 {
         if let Err(error) = cx.kv().put(&format!("{n}"), &value).await {
-            return Ok(format!("{n} {}", error.code.unwrap_or_default()));
+            return Ok(format!("{n} {}", error.code.unwrap_or(error.message)));
         }
     }
     Ok("1000".into())
