@@ -22,6 +22,7 @@ use frame::{Failed, Frame, Hello, Kind, Ready};
 
 /// Runs the worker. The caller must not have started a thread: the sandbox binds the thread that applies it.
 pub fn main() -> ExitCode {
+    close_inherited();
     let socket = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from);
     match socket.and_then(run) {
         Ok(code) => code,
@@ -30,6 +31,17 @@ pub fn main() -> ExitCode {
             let _ = writeln!(io::stderr(), "the plugin's process gives up: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Closes what whoever started the host left open without meaning to: a plugin could read and write it.
+fn close_inherited() {
+    let open = std::fs::read_dir("/proc/self/fd").map(|entries| {
+        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect::<Vec<i32>>()
+    });
+    for fd in open.unwrap_or_else(|_| (3..1024).collect()).into_iter().filter(|fd| *fd > 2) {
+        // Fails for the handle that the list was read with, which is closed by now.
+        let _ = nix::unistd::close(fd);
     }
 }
 

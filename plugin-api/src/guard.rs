@@ -12,7 +12,39 @@ use crate::{ErrorKind, ProviderError, Result};
 
 /// Runs plugin code that is not asynchronous.
 pub(crate) fn guard<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(panicked(&*panic)))
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(panicked(panic)))
+}
+
+/// Plugin data that the host drops: a panic on that way becomes a line in the log.
+pub(crate) struct Held<T>(Option<T>);
+
+impl<T> Held<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Some(value))
+    }
+
+    /// The data; there until it is dropped.
+    pub(crate) fn get(&self) -> Option<&T> {
+        self.0.as_ref()
+    }
+
+    /// As [`Held::get`].
+    pub(crate) fn get_mut(&mut self) -> Option<&mut T> {
+        self.0.as_mut()
+    }
+}
+
+impl<T> Drop for Held<T> {
+    fn drop(&mut self) {
+        let held = self.0.take();
+        let dropped = guard(|| {
+            drop(held);
+            Ok(())
+        });
+        if let Err(error) = dropped {
+            tracing::error!("{error}, while it was dropped");
+        }
+    }
 }
 
 /// A future whose panics, in poll as in drop, become errors.
@@ -50,7 +82,7 @@ impl<T> Future for Guarded<T> {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(reply)) => Poll::Ready(this.discard().and(reply)),
             Err(panic) => {
-                let error = panicked(&*panic);
+                let error = panicked(panic);
                 // A second panic while dropping adds nothing.
                 let _ = this.discard();
                 Poll::Ready(Err(error))
@@ -68,12 +100,14 @@ impl<T> Drop for Guarded<T> {
     }
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> ProviderError {
-    let text = panic
-        .downcast_ref::<&str>()
-        .map(|s| (*s).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".into());
+fn panicked(panic: Box<dyn Any + Send>) -> ProviderError {
+    let text =
+        panic.downcast::<&str>().map(|text| (*text).to_owned()).or_else(|panic| panic.downcast().map(|text| *text));
+    let text = text.unwrap_or_else(|panic| {
+        // Whatever it is, its own destructor may panic as well.
+        std::mem::forget(panic);
+        "no message".into()
+    });
     ProviderError::new(ErrorKind::Panicked, format!("the plugin panicked: {text}"))
 }
 
@@ -107,6 +141,13 @@ mod tests {
         }));
         assert!(futures::poll!(dropping.as_mut()).is_pending());
         drop(dropping);
+    }
+
+    #[test]
+    fn what_is_held_and_what_was_thrown_may_panic_when_dropped() {
+        drop(Held::new(PanicsOnDrop));
+        let thrown = guard::<()>(|| std::panic::panic_any(PanicsOnDrop));
+        assert_eq!(thrown.unwrap_err().message, "the plugin panicked: no message");
     }
 
     #[tokio::test]

@@ -1,11 +1,20 @@
 //! Does on request what no plugin should, so that tests can see what becomes of it.
 //!
 //! A search is a command: `search("panic")`, `search("read /etc/passwd")`, … Its outcome is the title of the only track
-//! in the answer.
+//! in the answer. Which commands there are stands in the modules: [`calls`] that do not end as they should, [`floods`] of
+//! the host's services, what the [`sandbox`] should refuse; [`answers`] that are no answers. `get`, `children` and
+//! `open_media` take their command from the item's id, a library from the settings.
 
-use std::{io, net::TcpStream, path::PathBuf, process::Command, thread, time::Duration};
+use std::path::PathBuf;
 
+use futures::StreamExt as _;
 use zotify_plugin_api::prelude::*;
+
+mod answers;
+mod calls;
+mod floods;
+mod raw;
+mod sandbox;
 
 struct Hostile {
     cx: Context,
@@ -18,20 +27,18 @@ struct Settings {
     /// Folders that it may read.
     #[serde(default)]
     folders: Vec<PathBuf>,
+    /// A server that it may talk to.
+    #[serde(default)]
+    server: Option<String>,
     /// How the constructor misbehaves.
     #[serde(default)]
-    start: Start,
-}
-
-#[derive(Default, Deserialize, JsonSchema, PartialEq)]
-#[serde(rename_all = "lowercase")]
-enum Start {
-    #[default]
-    Well,
-    Refuse,
-    Panic,
-    Abort,
-    Hang,
+    start: calls::Start,
+    /// What its library is like.
+    #[serde(default)]
+    library: answers::Library,
+    /// Whether it panics when it is dropped.
+    #[serde(default)]
+    dies_badly: bool,
 }
 
 impl Provider for Hostile {
@@ -39,66 +46,66 @@ impl Provider for Hostile {
     type Settings = Settings;
 
     fn manifest() -> ProviderManifest {
-        let folder = SettingOr::Setting { setting: "/folders".into() };
-        let files =
-            vec![FilePermission { folder, access: FileAccess::Read, reason: "to try what it can reach".into() }];
-        let capabilities = [capability::CATALOG_SEARCH, capability::LIBRARY_TRACKS_READ, capability::MEDIA_STREAM];
+        let setting = |pointer: &str| SettingOr::Setting { setting: pointer.into() };
+        let reason = || "to try what it can reach".to_owned();
+        let files = vec![FilePermission { folder: setting("/folders"), access: FileAccess::Read, reason: reason() }];
+        let hosts = vec![HostPermission { host: setting("/server"), reason: reason() }];
+        let capabilities = [
+            capability::CATALOG_SEARCH,
+            capability::CATALOG_GET,
+            capability::CATALOG_CHILDREN,
+            capability::LIBRARY_TRACKS_READ,
+            capability::MEDIA_STREAM,
+        ];
         ProviderManifest {
-            permissions: Permissions { files, ..Permissions::default() },
+            permissions: Permissions { files, hosts, ..Permissions::default() },
             ..ProviderManifest::new("Hostile", capabilities)
         }
     }
 
     fn new(cx: Context, settings: Settings) -> Result<Self> {
-        match settings.start {
-            Start::Well => Ok(Self { cx, settings }),
-            Start::Refuse => Err(ProviderError::invalid("not\u{1b}[31m today")),
-            Start::Panic => panic!("in the constructor"),
-            Start::Abort => std::process::abort(),
-            Start::Hang => loop {
-                thread::sleep(Duration::from_secs(1));
-            },
-        }
+        settings.start.misbehave()?;
+        Ok(Self { cx, settings })
     }
 
     async fn search(&self, call: Call<Search>) -> Result<Page> {
         let (command, argument) = call.query.split_once(' ').unwrap_or((&call.query, ""));
         let outcome = match command {
-            "panic" => panic!("as asked"),
-            "wait" => futures::future::pending().await,
-            "block" => loop {
-                thread::sleep(Duration::from_secs(1));
-            },
-            "abort" => std::process::abort(),
-            "exit" => std::process::exit(7),
-            "overflow" => overflow(0).to_string(),
-            "huge" => "x".repeat(2 << 20),
-            "flood" => self.flood(),
-            "pid" => std::process::id().to_string(),
             "echo" => argument.to_owned(),
-            "sleep" => self.sleep(argument).await?,
-            "fetch" => self.cx.http().get(argument).send().await?.body.len().to_string(),
-            "changed" => self.cx.library_changed(None).await.map(|()| "told".into())?,
+            "pid" => std::process::id().to_string(),
             "folders" => self.settings.folders.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(","),
-            _ => outcome(&attempt(command, argument)),
+            "fetch" => self.cx.http().get(argument).send().await?.body.len().to_string(),
+            "server" => self.settings.server.clone().unwrap_or_default(),
+            "changed" => self.cx.library_changed(None).await.map(|()| "told".into())?,
+            _ => match calls::misbehave(&self.cx, command, argument).await? {
+                Some(outcome) => outcome,
+                None => match floods::flood(&self.cx, command, argument).await? {
+                    Some(outcome) => outcome,
+                    None => sandbox::outcome(&sandbox::attempt(command, argument)),
+                },
+            },
         };
         let track = Track::new(self.cx.uri(Kind::Track, "1")?, outcome);
         Ok(std::iter::once(Item::Track(track)).collect())
     }
 
-    /// The names of the files in its folders.
-    async fn library_changes(&self, _: Call<LibraryChanges>) -> Result<LibraryPage> {
-        let mut page = LibraryPage::default();
-        for folder in &self.settings.folders {
-            for entry in std::fs::read_dir(folder).map_err(|e| ProviderError::unavailable(e.to_string()))?.flatten() {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                page.upsert.rows.push(Item::Track(Track::new(self.cx.uri(Kind::Track, &name)?, name)));
-            }
-        }
-        Ok(page)
+    async fn get(&self, call: Call<Get>) -> Result<Item> {
+        answers::item(&self.cx, &call.uri)
     }
 
-    /// As many bytes as the token says, and then what comes behind a colon: `100000`, `3:fail`, `3:wait`.
+    async fn children(&self, call: Call<Children>) -> Result<Page> {
+        answers::children(&self.cx, &call.uri)
+    }
+
+    async fn library_changes(&self, call: Call<LibraryChanges>) -> Result<LibraryPage> {
+        answers::library(&self.cx, &self.settings, call.cursor.as_deref())
+    }
+
+    async fn open_media(&self, call: Call<MediaRequest>) -> Result<MediaSource> {
+        answers::media(&call.uri.native_id())
+    }
+
+    /// As many bytes as the token says, and then what comes behind a colon: `100000`, `3:fail`, `3:wait`, `3:bomb`.
     async fn open_stream(&self, call: Call<StreamRequest>) -> Result<ByteStream> {
         let (count, end) = call.token.split_once(':').unwrap_or((&call.token, ""));
         let count: usize = count.parse().map_err(|_| ProviderError::not_found("the stream"))?;
@@ -106,66 +113,24 @@ impl Provider for Hostile {
         let end = match end {
             "fail" => futures::stream::iter([Err(ProviderError::unavailable("gone in the middle"))]).boxed(),
             "wait" => futures::stream::pending().boxed(),
+            "bomb" => {
+                let bomb = calls::PanicsOnDrop;
+                futures::stream::poll_fn(move |_| {
+                    let _held = &bomb;
+                    std::task::Poll::Pending
+                })
+                .boxed()
+            }
             _ => futures::stream::empty().boxed(),
         };
         Ok(ByteStream::new(futures::stream::iter([Ok(bytes)]).chain(end)))
     }
 }
 
-impl Hostile {
-    fn flood(&self) -> String {
-        for n in 0..20_000 {
-            tracing::error!("line {n}");
-        }
-        "flooded".into()
+impl Drop for Hostile {
+    fn drop(&mut self) {
+        assert!(!self.settings.dies_badly, "while it is dropped");
     }
-
-    async fn sleep(&self, ms: &str) -> Result<String> {
-        let ms = ms.parse().map_err(ProviderError::internal)?;
-        self.cx.clock().sleep(Duration::from_millis(ms)).await?;
-        Ok("slept".into())
-    }
-}
-
-use futures::StreamExt as _;
-
-/// What the sandbox should refuse, and what it should not.
-fn attempt(command: &str, argument: &str) -> io::Result<String> {
-    match command {
-        "connect" => TcpStream::connect(argument).map(|_| String::new()),
-        "run" => Command::new(argument).status().map(|status| status.to_string()),
-        "read" => std::fs::read_to_string(argument),
-        "list" => std::fs::read_dir(argument).map(|entries| entries.count().to_string()),
-        "write" => std::fs::write(argument, "x").map(|()| String::new()),
-        "readonly" => {
-            let mut permissions = std::fs::metadata(argument)?.permissions();
-            permissions.set_readonly(true);
-            std::fs::set_permissions(argument, permissions).map(|()| String::new())
-        }
-        "thread" => thread::spawn(|| "ran".to_owned()).join().map_err(|_| io::Error::other("panicked")),
-        "allocate" => {
-            let mib: usize = argument.parse().map_err(io::Error::other)?;
-            let mut memory = Vec::<u8>::new();
-            memory.try_reserve_exact(mib << 20).map_err(io::Error::other)?;
-            memory.resize(mib << 20, 1);
-            Ok(memory.len().to_string())
-        }
-        "environment" => Ok(std::env::vars().map(|(name, _)| name).collect::<Vec<_>>().join(",")),
-        _ => Err(io::Error::other("unknown command")),
-    }
-}
-
-fn outcome(result: &io::Result<String>) -> String {
-    match result {
-        Ok(text) => format!("ok {text}"),
-        Err(error) => format!("{:?}", error.kind()),
-    }
-}
-
-#[expect(unconditional_recursion, reason = "that is what it is for")]
-fn overflow(n: u64) -> u64 {
-    std::hint::black_box(overflow(n + 1)) + n
 }
 
 register_provider!(Hostile);
-export_plugin!("hostile", "Hostile");

@@ -117,6 +117,16 @@ async fn children(
     Ok(answer(part, &list, last, paging, providers))
 }
 
+/// What children are; another kind of item has no place among them.
+fn kind_of(relation: Relation) -> Option<Kind> {
+    match relation {
+        Relation::AlbumTracks => Some(Kind::Track),
+        Relation::ArtistAlbums => Some(Kind::Album),
+        Relation::ShowEpisodes => Some(Kind::Episode),
+        _ => None,
+    }
+}
+
 /// How the mirror sorts children.
 fn order(relation: Relation) -> Order {
     if relation == Relation::ArtistAlbums { Order::ReleaseDate } else { Order::Place }
@@ -186,7 +196,10 @@ async fn asked(
     let request = Children { uri: uri.clone(), relation, locator, page };
     let account = lookup::account_of(&handle, &account);
     let page = app.providers.call::<method::GetChildren>(uri.instance(), account, Lane::Interactive, request).await?;
-    Ok((documents(page.items.rows, uri.instance()), page.next))
+    let mut rows = page.items.rows;
+    let kind = kind_of(relation);
+    rows.retain(|item| kind == Some(item.kind()));
+    Ok((documents(rows, uri.instance()), page.next))
 }
 
 /// The documents of items that a provider answered; bad ones are left out.

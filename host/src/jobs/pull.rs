@@ -12,7 +12,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 use zotify_plugin_api::{
-    ErrorKind, LibraryChanges, LibraryKind, Listing, PageRequest, ProviderError, SignIn, capability, method,
+    ErrorKind, LibraryChanges, LibraryKind, LibraryPage, Listing, PageRequest, ProviderError, SignIn, capability,
+    method,
 };
 
 use crate::{
@@ -25,6 +26,8 @@ use crate::{
 
 /// A run that needs more pages than this goes in circles.
 const MAX_PAGES: u64 = 200_000;
+/// Pages in a row without anything on them.
+const MAX_IDLE_PAGES: u64 = 1000;
 /// How often a run starts over when the provider no longer knows its own cursor.
 const MAX_RESTARTS: u32 = 2;
 
@@ -68,7 +71,35 @@ struct Checkpoint {
     /// Items that are as they were, by the plugin, and that the mirror does not have.
     unknown: u64,
     pages: u64,
+    /// Pages since the last one with something on it.
+    #[serde(default)]
+    idle: u64,
+    #[serde(default)]
+    circle: Circle,
     restarts: u32,
+}
+
+/// Notices cursors that go in a circle, however long it is, with one of them remembered: a later one after each
+/// doubling of the distance (Brent's algorithm).
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Circle {
+    seen: Option<String>,
+    steps: u64,
+    lap: u64,
+}
+
+impl Circle {
+    /// Whether a cursor was there before, sooner or later.
+    fn closes(&mut self, next: &str) -> bool {
+        if self.seen.as_deref() == Some(next) {
+            return true;
+        }
+        self.steps += 1;
+        if self.steps >= self.lap {
+            (self.seen, self.steps, self.lap) = (Some(next.to_owned()), 0, (self.lap * 2).max(1));
+        }
+        false
+    }
 }
 
 /// What a run does, in this order.
@@ -165,6 +196,10 @@ impl Pull {
         };
         let progress = page.progress;
         let next = self.next_cursor(page.next.as_ref())?;
+        self.at.idle = if is_idle(&page) { self.at.idle + 1 } else { 0 };
+        if self.at.idle > MAX_IDLE_PAGES {
+            return Err(fail("endless_library", "the provider's pages do not end, and there is nothing on them"));
+        }
         self.store_library(page, next).await?;
         if let Some(progress) = progress {
             self.ctx.progress(progress.done, progress.total, "reading the library").await?;
@@ -199,14 +234,19 @@ impl Pull {
             return false;
         }
         self.at.restarts += 1;
+        self.at.circle = Circle::default();
         self.at.cursor.take().is_some() || self.at.since.take().is_some()
     }
 
-    fn next_cursor(&self, next: Option<&String>) -> Result<Option<String>, JobError> {
-        if next.is_some() && next == self.at.cursor.as_ref() {
-            return Err(fail("cursor_repeats", "the provider's page names itself as the next one"));
+    fn next_cursor(&mut self, next: Option<&String>) -> Result<Option<String>, JobError> {
+        let Some(next) = next else {
+            self.at.circle = Circle::default();
+            return Ok(None);
+        };
+        if self.at.cursor.as_ref() == Some(next) || self.at.circle.closes(next) {
+            return Err(fail("cursor_repeats", "the provider's pages name one of themselves as the next one"));
         }
-        Ok(next.cloned())
+        Ok(Some(next.clone()))
     }
 
     async fn fail(&self, code: &str, detail: &str) -> sqlx::Result<()> {
@@ -232,7 +272,7 @@ async fn started(ctx: &JobContext, instance: &str) -> Result<Arc<InstanceHandle>
         // A job that goes on after a restart is there before the plugin; that is no failed attempt.
         tokio::select! {
             () = ctx.cancelled().cancelled() => return Err(JobError::Cancelled),
-            () = ctx.app.providers.ready() => {}
+            () = handle.tried() => {}
         }
     }
     match handle.state() {
@@ -258,6 +298,8 @@ async fn begin(ctx: &JobContext, account: &Account) -> Result<Checkpoint, JobErr
         partial: None,
         unknown: 0,
         pages: 0,
+        idle: 0,
+        circle: Circle::default(),
         restarts: 0,
     };
     let mut tx = ctx.app.db.write().await?;
@@ -266,6 +308,15 @@ async fn begin(ctx: &JobContext, account: &Account) -> Result<Checkpoint, JobErr
     ctx.save_checkpoint(&mut tx, &at).await?;
     tx.commit().await?;
     Ok(at)
+}
+
+fn is_idle(page: &LibraryPage) -> bool {
+    page.upsert.rows.is_empty()
+        && page.upsert.rejected.is_empty()
+        && page.unchanged.is_empty()
+        && page.removed.is_empty()
+        && page.moved.is_empty()
+        && page.skipped.is_empty()
 }
 
 fn fail(code: &str, detail: &str) -> JobError {

@@ -9,7 +9,7 @@ use std::{
 
 use nix::errno::Errno;
 #[cfg(target_os = "linux")]
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 
 use super::conditional::Validators;
 
@@ -64,7 +64,7 @@ fn open_beneath(roots: &[PathBuf], path: &Path) -> Result<Opened, OpenError> {
     let root = roots.iter().filter(|root| path.starts_with(root)).max_by_key(|root| root.components().count());
     let Some(root) = root else { return Err(OpenError::Outside) };
     let relative = path.strip_prefix(root).map_err(|_| OpenError::Outside)?;
-    let folder = File::open(root).map_err(from_io)?;
+    let folder = open_root(root)?;
     let file = match resolve_beneath(&folder, relative) {
         Err(Errno::ENOSYS) => resolve_by_name(root, path)?,
         opened => opened.map_err(from_errno)?,
@@ -74,6 +74,23 @@ fn open_beneath(roots: &[PathBuf], path: &Path) -> Result<Opened, OpenError> {
         return Err(OpenError::NotAFile);
     }
     Ok(Opened { size: meta.len(), modified_s: meta.mtime(), modified_ns: meta.mtime_nsec(), inode: meta.ino(), file })
+}
+
+/// The root as it was granted, by a path without links: one that was put there since is not followed.
+#[cfg(target_os = "linux")]
+fn open_root(root: &Path) -> Result<File, OpenError> {
+    let how = OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    match openat2(AT_FDCWD, root, how) {
+        Err(Errno::ENOSYS) => File::open(root).map_err(from_io),
+        opened => opened.map(File::from).map_err(from_errno),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_root(root: &Path) -> Result<File, OpenError> {
+    File::open(root).map_err(from_io)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -150,6 +167,17 @@ mod tests {
         assert!(matches!(open(music.join("pipe")), Err(OpenError::NotAFile)));
         assert!(matches!(open(music.clone()), Err(OpenError::NotAFile | OpenError::Missing)));
         assert!(matches!(open_beneath(&[], &music.join("a.flac")), Err(OpenError::Outside)));
+    }
+
+    #[test]
+    fn a_root_that_became_a_link_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().canonicalize().unwrap();
+        let (music, secrets) = (base.join("music"), base.join("secrets"));
+        std::fs::create_dir(&secrets).unwrap();
+        std::fs::write(secrets.join("a.flac"), "secret").unwrap();
+        symlink(&secrets, &music).unwrap();
+        assert!(matches!(open_beneath(std::slice::from_ref(&music), &music.join("a.flac")), Err(OpenError::Outside)));
     }
 
     #[test]

@@ -64,13 +64,15 @@ impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let public: Vec<SocketAddr> = found.filter(|address| address::is_public(address.ip())).collect();
-            if public.is_empty() {
-                return Err(NotPublic.into());
-            }
-            Ok(Box::new(public.into_iter()) as Addrs)
+            Ok(Box::new(public(found)?.into_iter()) as Addrs)
         })
     }
+}
+
+/// The public ones of the addresses that a name has.
+fn public(found: impl Iterator<Item = SocketAddr>) -> Result<Vec<SocketAddr>, NotPublic> {
+    let public: Vec<_> = found.filter(|address| address::is_public(address.ip())).collect();
+    if public.is_empty() { Err(NotPublic) } else { Ok(public) }
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -86,6 +86,7 @@ pub(super) fn resolve(asked: &Asked<'_>) -> Result<Grants, Refusal> {
     if let Some(reason) = &asked.permissions.public_internet {
         grants.public_internet = asked.literal("public-internet", reason, &mut grants.report);
     }
+    known(asked, &grants.report)?;
     let missing: Vec<_> = grants.report.iter().filter(|p| !p.granted).map(|p| p.permission.as_str()).collect();
     if !asked.bundled && !missing.is_empty() {
         let list: Vec<_> = missing.iter().map(|p| format!("\"{p}\"")).collect();
@@ -93,6 +94,22 @@ pub(super) fn resolve(asked: &Asked<'_>) -> Result<Grants, Refusal> {
         return Err(Refusal::new(Code::PermissionNotGranted, detail));
     }
     Ok(grants)
+}
+
+/// Refuses what is granted and never asked for: a slip of the pen would else leave an admin in the belief of a grant.
+fn known(asked: &Asked<'_>, report: &[Permission]) -> Result<(), Refusal> {
+    let asks: Vec<_> = report.iter().map(|p| p.permission.as_str()).collect();
+    let Some(unknown) = asked.granted.iter().find(|granted| !asks.contains(&granted.as_str())) else { return Ok(()) };
+    let near = asks.iter().max_by(|a, b| {
+        let likeness = |word: &str| strsim::jaro_winkler(unknown, word);
+        likeness(a).total_cmp(&likeness(b))
+    });
+    let hint = match near {
+        Some(near) if strsim::jaro_winkler(unknown, near) > 0.8 => format!("; did you mean {near}?"),
+        _ if asks.is_empty() => "; it asks for none".to_owned(),
+        _ => format!("; it asks for {}", asks.join(", ")),
+    };
+    Err(Refusal::new(Code::PermissionUnknown, format!("the plugin does not ask for the permission {unknown}{hint}")))
 }
 
 impl Asked<'_> {
@@ -123,8 +140,9 @@ fn files(asked: &Asked<'_>, grants: &mut Grants) -> Result<(), Refusal> {
             if !granted {
                 continue;
             }
-            if canonical(asked.data_dir).starts_with(canonical(&path)) {
-                let detail = format!("the folder {} holds the host's own data", path.display());
+            let (data, wanted) = (canonical(asked.data_dir), canonical(&path));
+            if data.starts_with(&wanted) || wanted.starts_with(&data) {
+                let detail = format!("the folder {} holds the host's own data, or is part of it", path.display());
                 return Err(Refusal::new(Code::PermissionNotGranted, detail));
             }
             grants.folders.push(Folder { path, write: file.access == FileAccess::Write });
@@ -281,6 +299,22 @@ mod tests {
     }
 
     #[test]
+    fn a_permission_that_nobody_asked_for_is_a_slip() {
+        let permissions = Permissions { hosts: vec![literal_host("api.example.org")], ..Permissions::default() };
+        let (here, data) = (Path::new("/srv"), Path::new("/srv/data"));
+        for bundled in [true, false] {
+            let named = ["hosts:api.example.org", "hosts:api.exmaple.org"];
+            let refusal = ask(&permissions, &json!({}), &named, bundled, here, data).unwrap_err();
+            assert!(refusal.is(Code::PermissionUnknown), "{refusal}");
+            assert!(refusal.detail.contains("did you mean hosts:api.example.org?"), "{refusal}");
+            let refusal = ask(&permissions, &json!({}), &["foo"], bundled, here, data).unwrap_err();
+            assert!(refusal.detail.ends_with("foo; it asks for hosts:api.example.org"), "{refusal}");
+        }
+        let refusal = ask(&Permissions::default(), &json!({}), &["foo"], true, here, data).unwrap_err();
+        assert!(refusal.detail.ends_with("it asks for none"), "{refusal}");
+    }
+
+    #[test]
     fn addresses_in_settings_are_granted_with_their_port() {
         let host = SettingOr::Setting { setting: "/url".into() };
         let hosts = vec![HostPermission { host, reason: "the server".into() }];
@@ -312,7 +346,9 @@ mod tests {
         assert_eq!(grants.missing(), [base.join("missing")]);
         assert_eq!(grants.identities().iter().map(Option::is_some).collect::<Vec<_>>(), [true, false]);
 
-        for folder in [".", "/", "data"] {
+        std::fs::create_dir_all(base.join("data/plugins")).unwrap();
+        std::os::unix::fs::symlink(base.join("data/plugins"), base.join("link")).unwrap();
+        for folder in [".", "/", "data", "data/plugins", "link"] {
             let refusal = ask(&permissions, &json!({"folders": [folder]}), &[], false, &base, &data).unwrap_err();
             assert!(refusal.is(Code::PermissionNotGranted), "{folder}");
         }

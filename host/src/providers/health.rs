@@ -22,7 +22,7 @@ pub enum State {
     Started,
     /// It cannot be started; see the problem.
     Failed,
-    /// It crashed too often and is left alone.
+    /// It crashed too often, or blocks its thread inside the host, and is left alone.
     Quarantined,
     /// The configuration says `enabled = false`.
     Disabled,
@@ -37,6 +37,7 @@ pub(super) struct Now {
     pub(super) state: State,
     /// Unix milliseconds.
     pub(super) since: i64,
+    /// Why it does not run; or, while it does, how it last ended.
     pub(super) problem: Option<Refusal>,
     pub(super) sandbox: Option<Sandbox>,
     pub(super) restarts: u64,
@@ -75,7 +76,8 @@ impl Health {
             let mut now = self.lock();
             (now.sandbox, now.roots) = (Some(sandbox), roots);
         }
-        self.set(State::Started, None);
+        let last = self.now().problem;
+        self.set(State::Started, last);
     }
 
     /// It runs no more, and is started again.
@@ -86,6 +88,11 @@ impl Health {
 
     pub(super) fn failed(&self, problem: Refusal) {
         self.set(State::Failed, Some(problem));
+    }
+
+    /// It gave back the thread that it was quarantined for.
+    pub(super) fn recovered(&self) {
+        self.set(State::Started, None);
     }
 
     pub(super) fn quarantined(&self, problem: Refusal) {

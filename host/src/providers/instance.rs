@@ -3,7 +3,10 @@
 use std::{
     future::Future,
     path::PathBuf,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -36,6 +39,9 @@ use crate::{
     middleware::request_id,
 };
 
+/// The longest that a plugin may ask to wait, in milliseconds: a day.
+const MAX_RETRY_AFTER_MS: u64 = 24 * 3600 * 1000;
+
 /// How urgent a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
@@ -61,7 +67,36 @@ pub(super) struct Loaded {
     pub(super) found: Found,
     pub(super) permissions: Vec<Permission>,
     pub(super) egress: Egress,
-    pub(super) missing_folders: Vec<PathBuf>,
+    pub(super) missing_folders: MissingFolders,
+}
+
+/// The configured folders that were not there at the start. Looking again may block for as long as a network drive
+/// does, so it is done aside, and never twice at a time.
+pub(super) struct MissingFolders {
+    folders: Arc<[PathBuf]>,
+    missing: Arc<Mutex<Vec<PathBuf>>>,
+    looking: Arc<AtomicBool>,
+}
+
+impl MissingFolders {
+    pub(super) fn new(missing: Vec<PathBuf>) -> Self {
+        let folders = missing.clone().into();
+        Self { folders, missing: Arc::new(Mutex::new(missing)), looking: Arc::default() }
+    }
+
+    /// Those that were still missing at the last look; looks again for the next time.
+    pub(super) fn now(&self) -> Vec<PathBuf> {
+        if !self.folders.is_empty() && !self.looking.swap(true, Ordering::AcqRel) {
+            let Self { folders, missing, looking } = self;
+            let (folders, missing, looking) = (Arc::clone(folders), Arc::clone(missing), Arc::clone(looking));
+            tokio::task::spawn_blocking(move || {
+                let still = folders.iter().filter(|folder| !folder.is_dir()).cloned().collect();
+                *missing.lock().unwrap_or_else(PoisonError::into_inner) = still;
+                looking.store(false, Ordering::Release);
+            });
+        }
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// Where an instance runs.
@@ -87,6 +122,8 @@ pub struct InstanceHandle {
     /// What `check` found out.
     pub(super) checked: Mutex<(Capabilities, Vec<String>)>,
     pub(super) stop: CancellationToken,
+    /// Cancelled once it was tried to be loaded.
+    pub(super) tried: CancellationToken,
     closed: Egress,
 }
 
@@ -115,6 +152,7 @@ impl InstanceHandle {
             limits,
             checked: Mutex::default(),
             stop,
+            tried: CancellationToken::new(),
             closed: Egress::closed(),
         }
     }
@@ -127,6 +165,11 @@ impl InstanceHandle {
     /// What state it is in.
     pub fn state(&self) -> State {
         self.health.state()
+    }
+
+    /// Waits until it was tried to be loaded. Its state may still be [`State::Loading`], where it is tried again.
+    pub async fn tried(&self) {
+        self.tried.cancelled().await;
     }
 
     /// The provider's manifest; none before the plugin is loaded, and for automations.
@@ -238,7 +281,7 @@ impl InstanceHandle {
             State::Loading if self.backend.get().is_some() => return Ok(()),
             State::Loading => ("is still being loaded", "starting"),
             State::Failed => ("could not be started", "not_running"),
-            State::Quarantined => ("crashed too often and is left alone", "quarantined"),
+            State::Quarantined => ("is left alone after what it did; its problem says more", "quarantined"),
             State::Disabled => ("is disabled", "disabled"),
         };
         Err(ProviderError::unavailable(format!("the provider {} {why}", self.id)).with_code(code))
@@ -332,7 +375,8 @@ fn sanitised(error: ProviderError) -> ProviderError {
     let code = error.code.filter(|code| {
         code.len() <= 64 && code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
     });
-    ProviderError { message: message.chars().take(500).collect(), code, ..error }
+    let retry_after_ms = error.retry_after_ms.map(|ms| ms.min(MAX_RETRY_AFTER_MS));
+    ProviderError { message: message.chars().take(500).collect(), code, retry_after_ms, ..error }
 }
 
 enum Source {

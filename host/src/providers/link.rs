@@ -17,7 +17,7 @@ use tokio::{
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
     runtime::Handle,
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     task::AbortHandle,
     time::Instant,
 };
@@ -32,9 +32,22 @@ const OUTGOING: usize = 1024;
 /// Host services that one process may have running at a time.
 const HOST_CALLS: usize = 256;
 
+/// Bytes of requests to host services that one process may have under way, in KiB.
+const HOST_CALL_KIB: usize = 16 << 10;
+/// Bytes of answers that wait for a process to read them, in KiB.
+const ANSWER_KIB: usize = 16 << 10;
+
+/// A frame that waits for the socket.
+struct Outgoing {
+    frame: Frame,
+    /// Its part of [`ANSWER_KIB`].
+    _room: Option<OwnedSemaphorePermit>,
+}
+
 /// A connection.
 pub(super) struct Link {
-    outgoing: mpsc::Sender<Frame>,
+    outgoing: mpsc::Sender<Outgoing>,
+    room: Arc<Semaphore>,
     pending: Mutex<Pending>,
     next_id: AtomicU64,
     grace: Duration,
@@ -59,6 +72,7 @@ impl Link {
         let (outgoing, to_write) = mpsc::channel(OUTGOING);
         let link = Arc::new(Self {
             outgoing,
+            room: Arc::new(Semaphore::new(ANSWER_KIB)),
             pending: Mutex::default(),
             next_id: AtomicU64::new(1),
             grace,
@@ -72,6 +86,7 @@ impl Link {
             services,
             running: Arc::default(),
             permits: Arc::new(Semaphore::new(HOST_CALLS)),
+            bytes: Arc::new(Semaphore::new(HOST_CALL_KIB)),
         };
         (link, tokio::spawn(reader.run(reading)))
     }
@@ -99,7 +114,7 @@ impl Link {
         let _cancel = CancelOnDrop { link: self, id, deadline };
         let exchange = async {
             let ended = || ProviderError::new(ErrorKind::Crashed, "the plugin's process ended");
-            self.outgoing.send(frame).await.map_err(|_| ended())?;
+            self.outgoing.send(frame.into()).await.map_err(|_| ended())?;
             receiver.await.map_err(|_| ended())?
         };
         let timeout = || ProviderError::new(ErrorKind::Timeout, "the plugin did not answer in time");
@@ -113,7 +128,7 @@ impl Link {
     /// Sends a frame that nothing answers.
     pub(super) fn notify(&self, frame: Frame) {
         // A process that reads so little that this is full is about to be killed.
-        let _ = self.outgoing.try_send(frame);
+        let _ = self.outgoing.try_send(frame.into());
     }
 
     /// Fails every call that waits, and all that come.
@@ -163,15 +178,25 @@ impl Drop for CancelOnDrop<'_> {
     }
 }
 
-async fn write(mut socket: OwnedWriteHalf, mut frames: mpsc::Receiver<Frame>, kill: CancellationToken) {
+impl From<Frame> for Outgoing {
+    fn from(frame: Frame) -> Self {
+        Self { frame, _room: None }
+    }
+}
+
+async fn write(mut socket: OwnedWriteHalf, mut frames: mpsc::Receiver<Outgoing>, kill: CancellationToken) {
     loop {
-        let frame = tokio::select! {
+        let outgoing = tokio::select! {
             frame = frames.recv() => frame,
             () = kill.cancelled() => None,
         };
-        let Some(frame) = frame else { return };
-        let Ok(bytes) = frame.encode() else { continue };
-        if socket.write_all(&bytes).await.is_err() {
+        let Some(outgoing) = outgoing else { return };
+        let Ok(bytes) = outgoing.frame.encode() else { continue };
+        let written = tokio::select! {
+            written = socket.write_all(&bytes) => written.is_ok(),
+            () = kill.cancelled() => false,
+        };
+        if !written {
             return;
         }
     }
@@ -185,6 +210,7 @@ struct Reader {
     services: Arc<Services>,
     running: Running,
     permits: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
 }
 
 impl Drop for Reader {
@@ -223,10 +249,16 @@ impl Reader {
 
     fn host_call(&self, frame: Frame) -> io::Result<()> {
         let id = frame.id;
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+        let permit = Arc::clone(&self.permits).try_acquire_owned();
+        let bytes = Arc::clone(&self.bytes).try_acquire_many_owned(kib(&frame));
+        let (Ok(permit), Ok(bytes)) = (permit, bytes) else {
             let busy = ProviderError::unavailable("the plugin has too many host calls in flight");
             let refusal = Frame::new(Kind::HostError, id, wire::encode_error(&busy));
-            return self.link.outgoing.try_send(refusal).map_err(|_| io::Error::other("it floods the host with calls"));
+            return self
+                .link
+                .outgoing
+                .try_send(refusal.into())
+                .map_err(|_| io::Error::other("it floods the host with calls"));
         };
         let (link, services) = (Arc::clone(&self.link), Arc::clone(&self.services));
         let (running, registered) = (Arc::clone(&self.running), oneshot::channel::<()>());
@@ -234,10 +266,12 @@ impl Reader {
         let task = tokio::spawn(async move {
             // The task is in the table before it can take itself out.
             let _ = ready.await;
+            let turn = services.turn(&frame.name).await;
             let answer = services.call(&frame.name, &frame.body).await;
+            drop((frame, bytes));
             lock(&running).remove(&id);
-            send_answer(&link.outgoing, id, answer).await;
-            drop(permit);
+            send_answer(&link, id, answer).await;
+            drop((permit, turn));
         });
         lock(&self.running).insert(id, task.abort_handle());
         let _ = register.send(());
@@ -246,12 +280,17 @@ impl Reader {
 }
 
 /// Sends the answer of a host service, in parts where it is larger than a frame.
-async fn send_answer(outgoing: &mpsc::Sender<Frame>, id: u64, answer: Result<Vec<u8>>) {
+async fn send_answer(link: &Link, id: u64, answer: Result<Vec<u8>>) {
+    let send = |frame: Frame| async move {
+        let room = Arc::clone(&link.room).acquire_many_owned(kib(&frame)).await;
+        let queued = link.outgoing.send(Outgoing { frame, _room: room.ok() }).await;
+        queued.is_ok()
+    };
     let frame = match answer {
         Ok(mut body) => {
             while body.len() > wire::MAX_PAYLOAD {
                 let rest = body.split_off(wire::MAX_PAYLOAD);
-                if outgoing.send(Frame::new(Kind::HostPart, id, body)).await.is_err() {
+                if !send(Frame::new(Kind::HostPart, id, body)).await {
                     return;
                 }
                 body = rest;
@@ -260,7 +299,12 @@ async fn send_answer(outgoing: &mpsc::Sender<Frame>, id: u64, answer: Result<Vec
         }
         Err(error) => Frame::new(Kind::HostError, id, wire::encode_error(&error)),
     };
-    let _ = outgoing.send(frame).await;
+    send(frame).await;
+}
+
+/// The room that a frame takes, in KiB.
+fn kib(frame: &Frame) -> u32 {
+    u32::try_from(frame.body.len() / 1024 + 1).unwrap_or(u32::MAX)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

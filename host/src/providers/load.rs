@@ -1,17 +1,16 @@
 //! From a line of the configuration to a running instance.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::runtime::Handle;
 use zotify_plugin_api::{CreateRequest, LibraryManifest, PROTOCOL, Permissions, SignIn};
 
 use super::{
     Registry,
     egress::Egress,
-    grants::{self, Asked, Grants},
+    grants::{self, Asked, Grants, Roots},
     health::State,
-    inprocess::Local,
-    instance::{Backend, InstanceHandle, Loaded, Part},
+    inprocess::{self, Local},
+    instance::{Backend, InstanceHandle, Loaded, MissingFolders, Part},
     library::{self, Catalogue, Finder, Found},
     own_program,
     refusal::{Code, Refusal},
@@ -26,6 +25,9 @@ use crate::{
     db::Db,
     worker::sandbox::Sandbox,
 };
+
+/// How long looking at the configured folders may take.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(15);
 
 impl Registry {
     pub(super) fn finder(&self) -> Finder {
@@ -46,6 +48,7 @@ impl Registry {
 
     /// Loads one instance; a failure stays in its report.
     pub(super) async fn load(&self, catalogue: &Catalogue, handle: &Arc<InstanceHandle>) {
+        let _tried = handle.tried.clone().drop_guard();
         if handle.state() == State::Disabled {
             return;
         }
@@ -61,7 +64,8 @@ impl Registry {
         let found = catalogue.find(&config.plugin)?.clone();
         let library = found.manifest.clone()?;
         trust::check(&inner.db, &found, &library.id, handle.id()).await?;
-        let (part, grants) = prepare(&inner.config, config, handle.automation, &found, &library)?;
+        let prepared = Preparation::of(&inner.config, config, handle.automation, &found, &library).run().await?;
+        let Prepared { part, grants, missing, roots } = prepared;
         let egress = inner.clients.clone().map_or_else(Egress::closed, |clients| Egress::new(clients, &grants));
         let triggers = match &part {
             Part::Automation(manifest) => manifest.triggers.iter().map(|t| t.name.clone()).collect(),
@@ -81,7 +85,7 @@ impl Registry {
             part,
             permissions: grants.report.clone(),
             egress,
-            missing_folders: grants.missing().into_iter().map(Into::into).collect(),
+            missing_folders: MissingFolders::new(missing),
             found: found.clone(),
         };
         // Fails only if it was loaded before, which a handle never is.
@@ -92,7 +96,7 @@ impl Registry {
         }
         match config.isolation {
             Isolation::Process => self.start_process(handle, &found, grants, create, services).await,
-            Isolation::InProcess => start_here(handle, &found, grants, create, services).await,
+            Isolation::InProcess => start_here(handle, &found, roots, create, services).await,
         }
     }
 
@@ -117,9 +121,8 @@ impl Registry {
         };
         let supervisor = Supervisor::new(plan, Arc::new(services), Arc::clone(&handle.health), handle.stop.clone());
         let _ = handle.backend.set(Backend::Process(Arc::clone(&supervisor)));
-        let settled = supervisor.settled();
-        inner.running.spawn(supervisor.run());
-        settled.await;
+        inner.running.spawn(Arc::clone(&supervisor).run());
+        supervisor.tried().await;
         self.check_soon(handle);
         Ok(())
     }
@@ -145,16 +148,20 @@ async fn share(db: &Db, instance: &str) -> Result<(), Refusal> {
 async fn start_here(
     handle: &Arc<InstanceHandle>,
     found: &Found,
-    grants: Grants,
+    roots: Roots,
     create: CreateRequest,
     services: Services,
 ) -> Result<(), Refusal> {
-    let (copy, host) = (found.copy.clone(), Handle::current());
-    let made = tokio::task::spawn_blocking(move || Local::load(&copy, &create, Arc::new(services), host)).await;
-    let local =
-        made.map_err(|_| Refusal::new(Code::ConstructorFailed, "the plugin panicked while it was loaded"))??;
-    let _ = handle.backend.set(Backend::InProcess(local));
-    let roots = grants.roots().into_iter().map(|(path, _)| path).collect();
+    let plan = inprocess::Plan {
+        plugin: found.copy.clone(),
+        create,
+        services: Arc::new(services),
+        health: Arc::clone(&handle.health),
+        grace: Duration::from_secs(handle.limits.grace_s),
+    };
+    let Some(local) = handle.stop.run_until_cancelled(Local::load(plan)).await else { return Ok(()) };
+    let _ = handle.backend.set(Backend::InProcess(local?));
+    let roots = roots.into_iter().map(|(path, _)| path).collect();
     handle.health.started(Sandbox::off("the plugin runs inside the host"), roots);
     Ok(())
 }
@@ -194,39 +201,81 @@ impl Part {
 pub async fn preflight(config: &Arc<Config>) -> Vec<(String, Result<Vec<PathBuf>, Refusal>)> {
     let program = config.plugins.program.clone().unwrap_or_else(own_program);
     let catalogue = Finder { config: Arc::clone(config), db: None, program }.find().await;
-    let look = |instance: &Instance, automation| {
-        let found = catalogue.find(&instance.plugin)?;
-        let library = found.manifest.clone()?;
-        let (_, grants) = prepare(config, instance, automation, found, &library)?;
-        Ok(grants.missing().into_iter().map(Into::into).collect())
-    };
     let providers = config.providers.iter().map(|(id, instance)| (id, instance, false));
     let automations = config.automations.iter().map(|(id, instance)| (id, instance, true));
     let enabled = providers.chain(automations).filter(|(_, instance, _)| instance.enabled);
-    enabled.map(|(id, instance, automation)| (id.clone(), look(instance, automation))).collect()
+    let looks = enabled.map(|(id, instance, automation)| {
+        let catalogue = &catalogue;
+        async move {
+            let look = async {
+                let found = catalogue.find(&instance.plugin)?;
+                let library = found.manifest.clone()?;
+                Ok(Preparation::of(config, instance, automation, found, &library).run().await?.missing)
+            };
+            (id.clone(), look.await)
+        }
+    });
+    futures::future::join_all(looks).await
 }
 
-/// The part that an instance means, and what it is granted.
-fn prepare(
-    config: &Config,
-    instance: &Instance,
+/// What is looked at before a start. Looking at folders may block, so it is done on a thread aside.
+struct Preparation {
+    config: Arc<Config>,
+    instance: Instance,
     automation: bool,
-    found: &Found,
-    library: &LibraryManifest,
-) -> Result<(Part, Grants), Refusal> {
-    let part = choose(automation, instance.provider.as_deref(), library)?;
-    let empty = serde_json::json!({});
-    let given = if instance.settings.is_null() { &empty } else { &instance.settings };
-    settings::check(part.settings_schema(), given)?;
-    let grants = grants::resolve(&Asked {
-        permissions: part.permissions(),
-        settings: given,
-        granted: &instance.permissions,
-        bundled: found.bundled,
-        base_dir: &config.base_dir,
-        data_dir: &config.server.data_dir,
-    })?;
-    Ok((part, grants))
+    bundled: bool,
+    library: Arc<LibraryManifest>,
+}
+
+/// What it comes to.
+struct Prepared {
+    part: Part,
+    grants: Grants,
+    /// Configured folders that are not there.
+    missing: Vec<PathBuf>,
+    roots: Roots,
+}
+
+impl Preparation {
+    fn of(
+        config: &Arc<Config>,
+        instance: &Instance,
+        automation: bool,
+        found: &Found,
+        library: &Arc<LibraryManifest>,
+    ) -> Self {
+        let (config, library) = (Arc::clone(config), Arc::clone(library));
+        Self { config, instance: instance.clone(), automation, bundled: found.bundled, library }
+    }
+
+    async fn run(self) -> Result<Prepared, Refusal> {
+        let looking = tokio::task::spawn_blocking(move || {
+            let (part, grants) = self.prepare()?;
+            let missing = grants.missing().into_iter().map(Into::into).collect();
+            Ok(Prepared { part, missing, roots: grants.roots(), grants })
+        });
+        let late = |_| Refusal::new(Code::HostFailed, "a granted folder does not answer; is a network drive gone?");
+        let failed = |_| Refusal::new(Code::HostFailed, "the grants could not be looked at");
+        tokio::time::timeout(LOOK_TIMEOUT, looking).await.map_err(late)?.map_err(failed)?
+    }
+
+    /// The part that the instance means, and what it is granted.
+    fn prepare(&self) -> Result<(Part, Grants), Refusal> {
+        let Self { config, instance, automation, bundled, library } = self;
+        let part = choose(*automation, instance.provider.as_deref(), library)?;
+        let empty = serde_json::json!({});
+        let given = if instance.settings.is_null() { &empty } else { &instance.settings };
+        settings::check(part.settings_schema(), given)?;
+        let grants = grants::resolve(&Asked {
+            permissions: part.permissions(),
+            settings: given,
+            granted: &instance.permissions,
+            bundled: *bundled,
+            base_dir: &config.base_dir,
+            data_dir: &config.server.data_dir,
+        })?;
+        Ok((part, grants))
+    }
 }
 
 /// The part of the library that the configuration means.

@@ -22,10 +22,12 @@ pub enum Code {
     ProviderNotFound,
     SettingsInvalid,
     PermissionNotGranted,
+    PermissionUnknown,
     SandboxUnavailable,
     CreateFailed,
     StartTimeout,
     Crashed,
+    Blocked,
     HostFailed,
 }
 
@@ -87,6 +89,10 @@ impl Code {
                 "permission_not_granted",
                 "Add what the plugin asks for to the instance's `permissions` if you agree with its reason.",
             ),
+            Self::PermissionUnknown => (
+                "permission_unknown",
+                "Correct the instance's `permissions`; `zotify-host plugin inspect FILE` lists what the plugin asks for.",
+            ),
             Self::SandboxUnavailable => (
                 "sandbox_unavailable",
                 "Run a kernel with Landlock (5.13 or newer) and seccomp, or set plugins.sandbox = \"best-effort\" to run \
@@ -99,7 +105,13 @@ impl Code {
             ),
             Self::Crashed => (
                 "crashed",
-                "See the log for the plugin's last words; to try again restart the host, with a fixed build after approving it.",
+                "See the log for the plugin's last words. It is started again by itself until it is quarantined; from then \
+                 on replace or repair the plugin, approve the file where it changed, and restart the host.",
+            ),
+            Self::Blocked => (
+                "blocked",
+                "It is used again if the plugin gives its thread back. If not, restart the host; with isolation = \
+                 \"process\" the plugin would have been ended and started anew.",
             ),
             Self::HostFailed => ("host_failed", "See the host's log; disk space, memory or file rights are likely."),
         }

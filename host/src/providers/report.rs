@@ -62,7 +62,7 @@ pub struct Report {
     pub restarts: u64,
     /// What an admin should know although it runs.
     pub warnings: Vec<String>,
-    /// Why it does not run, or did not for a while.
+    /// Why it does not run; while it does, how it ended not long ago.
     pub problem: Option<Refusal>,
 }
 
@@ -152,7 +152,9 @@ impl InstanceHandle {
             calls_in_flight: self.in_flight(),
             restarts: now.restarts,
             warnings: self.warnings(),
-            problem: now.problem,
+            problem: now
+                .problem
+                .filter(|_| now.state != State::Started || lately(now.since, self.limits.quarantine.window_s)),
         }
     }
 
@@ -165,8 +167,8 @@ impl InstanceHandle {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let missing = self.loaded.get().map(|l| l.missing_folders.as_slice()).unwrap_or_default();
-        let missing = missing.iter().filter(|f| !f.is_dir()).map(|f| format!("the folder {} is missing", f.display()));
+        let missing = self.loaded.get().map(|l| l.missing_folders.now()).unwrap_or_default();
+        let missing = missing.iter().map(|folder| format!("the folder {} is missing", folder.display()));
         let checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
         missing.chain(checked.1.iter().cloned()).collect()
     }
@@ -193,6 +195,11 @@ impl InstanceHandle {
             |wait: std::time::Duration| rfc3339(crate::db::now_ms() + i64::try_from(wait.as_millis()).unwrap_or(0));
         BreakerReport { state, failures: snapshot.failures, open_until: snapshot.open_for.map(until) }
     }
+}
+
+/// Whether a time in Unix milliseconds is at most so many seconds ago.
+fn lately(since: i64, seconds: u64) -> bool {
+    crate::db::now_ms().saturating_sub(since) <= i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX)
 }
 
 fn available() -> Capability {

@@ -5,12 +5,12 @@ mod kv;
 mod log;
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use zotify_plugin_api::{ProviderError, Result, service, wire};
 
 pub(super) use log::printable;
@@ -24,12 +24,16 @@ const MAX_SLEEP: Duration = Duration::from_secs(24 * 3600);
 /// HTTP answers of one instance that may be in memory at once, of up to 16 MiB each.
 const HTTP_CALLS: usize = 8;
 
+/// Uses of the storage that one instance may have under way at a time, so that others get their turn.
+const STORAGE_CALLS: usize = 2;
+
 /// The services of one instance.
 pub(super) struct Services {
     instance: String,
     db: Db,
     egress: Egress,
-    http: Semaphore,
+    http: Arc<Semaphore>,
+    storage: Arc<Semaphore>,
     notices: broadcast::Sender<Notice>,
     /// The triggers that its manifest declares.
     triggers: Vec<String>,
@@ -49,12 +53,24 @@ impl Services {
             instance: instance.to_owned(),
             db,
             egress,
-            http: Semaphore::new(HTTP_CALLS),
+            http: Arc::new(Semaphore::new(HTTP_CALLS)),
+            storage: Arc::new(Semaphore::new(STORAGE_CALLS)),
             notices,
             triggers,
             log_rate: Mutex::new(log::Limit::new()),
             event_rate: Mutex::new(Bucket::new(10, 50)),
         }
+    }
+
+    /// Waits for a turn at a service of which only so many calls run at a time. To be kept until the answer has left
+    /// the host's memory.
+    pub(super) async fn turn(&self, service: &str) -> Option<OwnedSemaphorePermit> {
+        let turns = match service {
+            service::HTTP_SEND => &self.http,
+            service::KV_GET | service::KV_PUT_MANY | service::KV_SCAN => &self.storage,
+            _ => return None,
+        };
+        Arc::clone(turns).acquire_owned().await.ok()
     }
 
     /// Runs a service; request and reply are encoded.
@@ -76,7 +92,6 @@ impl Services {
 
     async fn http_send(&self, payload: &[u8]) -> Result<Vec<u8>> {
         let request = decode(payload)?;
-        let _held = self.http.acquire().await.map_err(ProviderError::internal)?;
         answer(&self.egress.send(&request).await?)
     }
 

@@ -27,6 +27,8 @@ use crate::{
     },
 };
 
+mod excess;
+
 /// The code of a crash that came from outside: such a call may be tried once more.
 pub(super) const KILLED: &str = "process_killed";
 /// How long a process may take to become ready.
@@ -65,6 +67,8 @@ pub(super) struct Supervisor {
     identities: std::sync::Mutex<Vec<Identity>>,
     restart: Notify,
     stop: CancellationToken,
+    /// Cancelled once a start went one way or the other.
+    tried: CancellationToken,
 }
 
 /// How a run ended.
@@ -89,17 +93,13 @@ impl Supervisor {
             identities: std::sync::Mutex::default(),
             restart: Notify::new(),
             stop,
+            tried: CancellationToken::new(),
         })
     }
 
-    /// Ends when the first start succeeded, failed, or is to be tried again after a pause.
-    pub(super) fn settled(&self) -> impl Future<Output = ()> + use<> {
-        let mut slot = self.slot.subscribe();
-        async move {
-            let up_or_over = slot.wait_for(|slot| !matches!(slot, Slot::Starting));
-            // Crashing at each start takes until the quarantine; nobody waits that long.
-            let _ = tokio::time::timeout(START_TIMEOUT, up_or_over).await;
-        }
+    /// Ends when the first start succeeded, failed, or is to be tried again.
+    pub(super) async fn tried(&self) {
+        self.tried.cancelled().await;
     }
 
     /// Calls a method of the plugin.
@@ -158,6 +158,7 @@ impl Supervisor {
     /// Runs until it is stopped or the instance is given up.
     pub(super) async fn run(self: Arc<Self>) {
         let mut crashes = Crashes::new(&self.plan.config);
+        let _tried = self.tried.clone().drop_guard();
         loop {
             let started = Instant::now();
             let ended = self.run_once().await;
@@ -176,6 +177,7 @@ impl Supervisor {
                         return self.health.quarantined(problem);
                     };
                     self.health.restarting(Some(problem));
+                    self.tried.cancel();
                     if self.stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                         return self.over("the host is shutting down");
                     }
@@ -204,28 +206,45 @@ impl Supervisor {
         let (link, mut reader) = Link::new(socket, Arc::clone(&self.services), grace);
         self.slot.send_replace(Slot::Up(Arc::clone(&link)));
         self.health.started(ready.sandbox, roots);
+        self.tried.cancel();
+        let mut why = String::new();
         let (wanted, read) = tokio::select! {
             read = &mut reader => (None, Some(read.map_err(io::Error::other).flatten())),
-            () = link.kill.cancelled() => (None, None),
+            () = link.kill.cancelled() => {
+                why = "a call neither ended nor was given up".into();
+                (None, None)
+            }
+            found = excess::outgrown(child.id(), self.plan.config.memory_mib) => {
+                why = found;
+                (None, None)
+            }
             () = self.stop.cancelled() => (Some(Ended::Stopped), None),
             () = self.restart.notified() => (Some(Ended::Restart), None),
         };
         self.slot.send_replace(Slot::Starting);
         if let Some(Err(error)) = &read {
             tracing::warn!(instance = self.plan.create.instance, "the plugin's process breaks the rules: {error}");
+            why = "it sent what is no frame".into();
         }
         let (status, killed) = reap(&mut child, matches!(read, Some(Ok(())))).await;
         reader.abort();
-        self.finish(&link, status, killed, wanted)
+        self.finish(&link, status, killed.then_some(why), wanted)
     }
 
-    /// Tells those who wait how the process ended.
-    fn finish(&self, link: &Link, status: io::Result<ExitStatus>, killed: bool, wanted: Option<Ended>) -> Ended {
+    /// Tells those who wait how the process ended; `killed` says why the host ended it, if it did.
+    fn finish(
+        &self,
+        link: &Link,
+        status: io::Result<ExitStatus>,
+        killed: Option<String>,
+        wanted: Option<Ended>,
+    ) -> Ended {
         link.kill.cancel();
-        let how = match &status {
-            _ if killed => "killed by the host".to_owned(),
-            Ok(status) => launch::describe(*status),
-            Err(error) => error.to_string(),
+        let how = match (&killed, &status) {
+            (Some(why), _) if why.is_empty() => "killed by the host".to_owned(),
+            (Some(why), _) => format!("killed by the host: {why}"),
+            (None, Ok(status)) => launch::describe(*status),
+            (None, Err(error)) => error.to_string(),
         };
         if let Some(wanted) = wanted {
             link.end(&ProviderError::unavailable("the plugin was stopped by the host"));
@@ -234,7 +253,7 @@ impl Supervisor {
         let problem = crashed(&how);
         let mut error = ProviderError::new(ErrorKind::Crashed, problem.detail.clone());
         let from_outside = [Signal::SIGKILL, Signal::SIGTERM].map(|s| Some(s as i32));
-        if !killed && status.is_ok_and(|s| from_outside.contains(&s.signal())) {
+        if killed.is_none() && status.is_ok_and(|s| from_outside.contains(&s.signal())) {
             error = error.with_code(KILLED);
         }
         link.end(&error);
@@ -243,14 +262,15 @@ impl Supervisor {
 
     async fn launch(&self) -> Result<(Launched, Vec<PathBuf>), LaunchError> {
         let Plan { program, plugin, folder, create, config, .. } = &self.plan;
-        make_folder(folder)?;
+        let own = folder.clone();
+        tokio::task::spawn_blocking(move || make_folder(&own)).await.map_err(io::Error::other)??;
         let (roots, identities) = self.look_at_folders().await?;
         *self.identities.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = identities;
         let of = |write: bool| roots.iter().filter(move |(_, w)| *w == write).map(|(path, _)| path.clone());
         let sandbox = Spec {
             required: config.sandbox == SandboxPolicy::Required,
-            read: of(false).chain([plugin.clone()]).collect(),
-            write: of(true).chain([folder.clone()]).collect(),
+            read: of(false).chain([plugin.clone(), folder.clone()]).collect(),
+            write: of(true).collect(),
             memory_mib: config.memory_mib,
         };
         let hello = Hello {
@@ -284,9 +304,13 @@ async fn reap(child: &mut tokio::process::Child, ending: bool) -> (io::Result<Ex
     (child.wait().await, true)
 }
 
-/// Makes the process's own folder, which only the host's user may look into.
+/// Makes the process's own folder, empty, which only the host's user may look into.
 fn make_folder(folder: &std::path::Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 

@@ -120,6 +120,10 @@ impl Frame {
     /// # Errors
     /// When the frame would be too large for the other side.
     pub fn encode(&self) -> io::Result<Vec<u8>> {
+        if self.body.len() > MAX_FRAME {
+            // Said before it is copied: the worker may have no memory for that.
+            return Err(invalid(format!("a frame of {} bytes is over the limit of {MAX_FRAME}", self.body.len())));
+        }
         let mut bytes = Vec::with_capacity(self.body.len() + self.name.len() + 32);
         bytes.extend([0; 4]);
         rmp_serde::encode::write(&mut bytes, self).map_err(io::Error::other)?;

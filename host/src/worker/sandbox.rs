@@ -17,7 +17,7 @@ pub struct Spec {
     pub required: bool,
     /// Files and folders to read, the plugin itself among them.
     pub read: Vec<PathBuf>,
-    /// Folders to read and write, the process's own among them.
+    /// Folders to read and write.
     pub write: Vec<PathBuf>,
     /// Writable memory in MiB.
     pub memory_mib: u64,
@@ -88,11 +88,12 @@ fn limit_resources(spec: &Spec) -> Result<(), String> {
     };
 
     let memory = spec.memory_mib.saturating_mul(1 << 20);
+    let file = if spec.write.is_empty() { 0 } else { memory };
     for (resource, limit) in [
         (Resource::RLIMIT_DATA, memory),
         (Resource::RLIMIT_CORE, 0),
         (Resource::RLIMIT_NOFILE, 1024),
-        (Resource::RLIMIT_FSIZE, memory),
+        (Resource::RLIMIT_FSIZE, file),
     ] {
         setrlimit(resource, limit, limit).map_err(|e| format!("cannot set {resource:?}: {e}"))?;
     }

@@ -50,8 +50,12 @@ pub(super) fn run(
     create: &CreateRequest,
 ) -> io::Result<ExitCode> {
     let (outgoing, mut to_write) = mpsc::channel(OUTGOING);
-    let remote =
-        Arc::new(RemoteHost { outgoing: outgoing.clone(), waiting: Mutex::default(), next_id: AtomicU64::new(1) });
+    let remote = Arc::new(RemoteHost {
+        outgoing: outgoing.clone(),
+        waiting: Mutex::default(),
+        next_id: AtomicU64::new(1),
+        late: Mutex::default(),
+    });
     let instance = match library.create(create, Arc::new(Remote(Arc::clone(&remote)))) {
         Ok(instance) => instance,
         Err(error) => {
@@ -70,18 +74,22 @@ pub(super) fn run(
     let (reading, writing) = (socket.try_clone()?, socket);
     let reader = Reader { commands, waiting: Arc::clone(&remote), parts: HashMap::new() };
     thread::Builder::new().name("control".into()).spawn(move || reader.run(reading))?;
-    thread::Builder::new().name("writer".into()).spawn(move || write(writing, to_write))?;
+    thread::Builder::new().name("writer".into()).spawn(move || write(writing, to_write, &remote))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     runtime.block_on(serve(instance, to_run, outgoing));
     Ok(ExitCode::SUCCESS)
 }
 
-fn write(mut socket: UnixStream, mut frames: mpsc::Receiver<Frame>) {
+fn write(mut socket: UnixStream, mut frames: mpsc::Receiver<Frame>, remote: &RemoteHost) {
     while let Some(frame) = frames.blocking_recv() {
-        let bytes = frame.encode().or_else(|e| too_large(&frame, &e).encode());
-        if bytes.and_then(|bytes| socket.write_all(&bytes)).is_err() {
-            // The reader notices the end as well, and ends the process.
-            return;
+        let late = std::mem::take(&mut *lock(&remote.late));
+        let late = late.into_iter().map(|id| Frame::new(Kind::HostCancel, id, Vec::new()));
+        for frame in std::iter::once(frame).chain(late) {
+            let bytes = frame.encode().or_else(|e| too_large(&frame, &e).encode());
+            if bytes.and_then(|bytes| socket.write_all(&bytes)).is_err() {
+                // The reader notices the end as well, and ends the process.
+                return;
+            }
         }
     }
 }
@@ -223,6 +231,8 @@ struct RemoteHost {
     outgoing: mpsc::Sender<Frame>,
     waiting: Mutex<HashMap<u64, oneshot::Sender<Answer>>>,
     next_id: AtomicU64,
+    /// Calls that were given up while there was no room to say so.
+    late: Mutex<Vec<u64>>,
 }
 
 impl RemoteHost {
@@ -271,7 +281,11 @@ struct GivenUp<'a> {
 impl Drop for GivenUp<'_> {
     fn drop(&mut self) {
         if lock(&self.remote.waiting).remove(&self.id).is_some() {
-            let _ = self.remote.outgoing.try_send(Frame::new(Kind::HostCancel, self.id, Vec::new()));
+            let frame = Frame::new(Kind::HostCancel, self.id, Vec::new());
+            if self.remote.outgoing.try_send(frame).is_err() {
+                // Lost, it would leave the call running in the host; the writer is busy and takes it next.
+                lock(&self.remote.late).push(self.id);
+            }
         }
     }
 }

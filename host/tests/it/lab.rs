@@ -63,13 +63,19 @@ impl Bench {
 
     /// Starts the registry and waits until everything was tried. `toml` goes on in the section `[plugins]`.
     pub async fn start(self, toml: &str) -> Lab {
+        let lab = self.begin(toml).await;
+        tokio::time::timeout(PATIENCE, lab.registry.ready()).await.unwrap();
+        lab
+    }
+
+    /// As [`Bench::start`], without waiting.
+    pub async fn begin(self, toml: &str) -> Lab {
         let config = Arc::new(self.config(toml));
         let db = Db::connect(&config.database.url).await.unwrap();
         db.migrate().await.unwrap();
         let shutdown = CancellationToken::new();
         let start = Start { config, db: db.clone(), shutdown: shutdown.clone(), tasks: TaskTracker::new() };
         let registry = Registry::start(start).await;
-        tokio::time::timeout(PATIENCE, registry.ready()).await.unwrap();
         Lab { dir: self.0, registry, db, shutdown }
     }
 }

@@ -6,10 +6,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use zotify_host::{
-    providers::{Lane, Notice, State},
-    worker::sandbox::Strength,
-};
+use zotify_host::providers::{Lane, Notice, State};
 use zotify_plugin_api::{ErrorKind, Item, LibraryChanges, StreamRequest, method::PullLibrary};
 
 use crate::{
@@ -97,14 +94,6 @@ async fn a_process_that_blocks_is_killed() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_blocks_inside_the_host_does_not_stop_the_host() {
-    let lab = Lab::hostile(QUICK, "isolation = \"in-process\"").await;
-    assert_eq!(lab.command("block").await.unwrap_err().kind, ErrorKind::Timeout);
-    assert_eq!(lab.command("echo still here").await.unwrap(), "still here");
-    lab.stop().await;
-}
-
-#[tokio::test]
 async fn a_plugin_that_keeps_crashing_is_quarantined_until_it_is_restarted() {
     let lab = Lab::hostile("quarantine = { crashes = 3 }\nbreaker = { failures = 1000 }", "").await;
     for _ in 0..3 {
@@ -168,7 +157,7 @@ async fn too_large_answers_and_floods_of_logs_are_stopped() {
     for isolation in ["process", "in-process"] {
         let lab = Lab::hostile("breaker = { failures = 1000 }", &format!("isolation = \"{isolation}\"")).await;
         assert_eq!(lab.command("huge").await.unwrap_err().kind, ErrorKind::TooLarge);
-        assert_eq!(lab.command("flood").await.unwrap(), "flooded");
+        assert_eq!(lab.command("logs").await.unwrap(), "logged");
         assert_eq!(lab.command("echo fine").await.unwrap(), "fine");
         let request = "x".repeat(2 << 20);
         assert_eq!(lab.command(&request).await.unwrap_err().kind, ErrorKind::TooLarge);
@@ -214,49 +203,6 @@ async fn streams_come_in_chunks_in_both_modes() {
         assert_eq!(lab.command("echo fine").await.unwrap(), "fine");
         lab.stop().await;
     }
-}
-
-#[tokio::test]
-async fn the_sandbox_holds() {
-    let bench = Bench::new().with("hostile_plugin");
-    let (music, outside) = (bench.path("music"), bench.path("outside"));
-    for folder in [&music, &outside] {
-        fs::create_dir(folder).unwrap();
-        fs::write(folder.join("file"), "inside").unwrap();
-    }
-    fs::write(bench.path("data").join("secret.key"), "secret").unwrap();
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let config = "[providers.bad]\nplugin = \"hostile\"\nsettings = { folders = [\"music\"] }\n";
-    let lab = bench.start(config).await;
-    let sandbox = lab.report("bad").sandbox.unwrap();
-    assert_eq!(sandbox.state, Strength::Enforced, "{}", sandbox.detail);
-    let denied = "PermissionDenied";
-    let address = listener.local_addr().unwrap();
-    let (music, outside) = (music.display(), outside.display());
-    for (command, wanted) in [
-        (format!("connect {address}"), denied),
-        ("run /bin/true".into(), denied),
-        (format!("read {music}/file"), "ok inside"),
-        (format!("list {music}"), "ok 1"),
-        (format!("read {outside}/file"), denied),
-        (format!("list {outside}"), denied),
-        ("read /etc/passwd".into(), denied),
-        ("read /proc/self/environ".into(), denied),
-        ("read ../../secret.key".into(), denied),
-        (format!("write {music}/new"), denied),
-        (format!("readonly {outside}/file"), denied),
-        ("write own".into(), "ok "),
-        ("read own".into(), "ok x"),
-        ("thread".into(), "ok ran"),
-        ("allocate 8".into(), "ok 8388608"),
-        ("allocate 400".into(), "Other"),
-        ("environment".into(), "ok "),
-    ] {
-        assert_eq!(lab.command(&command).await.unwrap(), wanted, "{command}");
-    }
-    let error = lab.command(&format!("fetch http://{address}/")).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::PermissionDenied, "{error:?}");
-    lab.stop().await;
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use crate::{
     Context, Result,
     context::Services,
     export::{self, LibraryInfo, Part},
-    guard::{Guarded, guard},
+    guard::{Guarded, Held, guard},
     logging::{self, Scope},
     model::CreateRequest,
     provider::ByteStream,
@@ -54,7 +54,7 @@ pub fn create(request: RVec<u8>, services: HostServicesBox) -> RResult<InstanceB
         let _entered = Scope::new(services.clone(), None).enter();
         let cx = Context::new(services.clone(), &request.instance);
         let part = export::create(&request.part, cx, &request.settings)?;
-        Ok(Instance_TO::from_value(Made { part, services }, TD_Opaque))
+        Ok(Instance_TO::from_value(Made { part: Held::new(part), services }, TD_Opaque))
     });
     made.map_err(|e| RVec::from(wire::encode_error(&e))).into()
 }
@@ -68,11 +68,15 @@ fn into_reply(result: Result<Vec<u8>>) -> RResult<RVec<u8>, RVec<u8>> {
 
 /// An instance as the host holds it.
 struct Made {
-    part: Arc<dyn Part>,
+    part: Held<Arc<dyn Part>>,
     services: Services,
 }
 
 impl Made {
+    fn part(&self) -> Result<Arc<dyn Part>> {
+        self.part.get().cloned().ok_or_else(gone)
+    }
+
     fn scope(&self, payload: &[u8]) -> Scope {
         /// What of a call the log wants.
         #[derive(serde::Deserialize)]
@@ -88,25 +92,35 @@ impl Made {
 impl Instance for Made {
     fn call(&self, method: RStr<'_>, payload: RVec<u8>) -> FfiFuture<RResult<RVec<u8>, RVec<u8>>> {
         let scope = self.scope(&payload);
-        let part = Arc::clone(&self.part);
+        let part = self.part();
         let method = method.as_str().to_owned();
-        let body = async move { part.call(&method, payload.into_vec()).await };
-        async move { into_reply(Guarded::new(scope, body).await) }.into_ffi()
+        let body = async move { part?.call(&method, payload.into_vec()).await };
+        let guarded = Guarded::new(scope, body);
+        async move { into_reply(guarded.await) }.into_ffi()
     }
 
     fn open_stream(&self, payload: RVec<u8>) -> FfiFuture<RResult<StreamBox, RVec<u8>>> {
         let scope = self.scope(&payload);
-        let part = Arc::clone(&self.part);
+        let part = self.part();
         let body = {
             let scope = scope.clone();
             async move {
-                let stream = part.open_stream(payload.into_vec()).await?;
-                let chunks = Chunks { state: Arc::new(Mutex::new(State { stream, rest: Vec::new() })), scope };
+                let stream = part?.open_stream(payload.into_vec()).await?;
+                let chunks = Chunks {
+                    state: Arc::new(Mutex::new(State { stream: Held::new(stream), rest: Vec::new() })),
+                    scope,
+                };
                 Ok(Stream_TO::from_value(chunks, TD_Opaque))
             }
         };
-        async move { Guarded::new(scope, body).await.map_err(|e| RVec::from(wire::encode_error(&e))).into() }.into_ffi()
+        let guarded = Guarded::new(scope, body);
+        async move { guarded.await.map_err(|e| RVec::from(wire::encode_error(&e))).into() }.into_ffi()
     }
+}
+
+/// Cannot happen: what is held is there until it is dropped.
+fn gone() -> crate::ProviderError {
+    crate::ProviderError::internal("the instance is gone")
 }
 
 /// A stream, cut to the boundary's chunks.
@@ -116,14 +130,14 @@ struct Chunks {
 }
 
 struct State {
-    stream: ByteStream,
+    stream: Held<ByteStream>,
     rest: Vec<u8>,
 }
 
 impl State {
     async fn next(&mut self) -> Result<Option<Vec<u8>>> {
         while self.rest.is_empty() {
-            match self.stream.0.next().await {
+            match self.stream.get_mut().ok_or_else(gone)?.0.next().await {
                 Some(chunk) => self.rest = chunk?,
                 None => return Ok(None),
             }

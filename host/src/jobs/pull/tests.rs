@@ -26,6 +26,19 @@ use crate::{
 
 mod lists;
 
+#[test]
+fn circles_of_cursors_are_noticed_and_lines_are_not() {
+    for length in [1, 2, 3, 7, 100] {
+        let mut circle = Circle::default();
+        let lead = ["x", "y", "z"].map(String::from).into_iter();
+        let mut cursors = lead.chain((0..).map(|n: usize| (n % length).to_string()));
+        let steps = cursors.position(|cursor| circle.closes(&cursor)).unwrap();
+        assert!(steps <= 3 * (length + 3) + 3, "{length}: {steps}");
+    }
+    let mut line = Circle::default();
+    assert!((0..10_000).all(|n| !line.closes(&n.to_string())));
+}
+
 struct World {
     app: AppState,
     account: Account,

@@ -58,6 +58,17 @@ async fn a_name_that_leads_home_is_refused() {
     assert_eq!(open.send(&request).await.unwrap_err().kind, ErrorKind::PermissionDenied);
 }
 
+/// A name that answers a public address at first and a private one later, or both at once, leads to the public one or
+/// nowhere: each connection goes to what this lookup left, and there is no other lookup.
+#[test]
+fn of_the_addresses_of_a_name_only_public_ones_are_connected_to() {
+    let addresses = |texts: &[&str]| texts.iter().map(|t| SocketAddr::new(t.parse().unwrap(), 0)).collect::<Vec<_>>();
+    let left = public(addresses(&["127.0.0.1", "93.184.215.14", "10.0.0.1", "::1"]).into_iter()).unwrap();
+    assert_eq!(left, addresses(&["93.184.215.14"]));
+    assert!(public(addresses(&["192.168.1.1", "fd00::1"]).into_iter()).is_err());
+    assert!(public(std::iter::empty()).is_err());
+}
+
 /// An instance whose admin wrote the address of a server.
 fn granted_server(server: &MockServer) -> Egress {
     let address = server.address();

@@ -31,6 +31,9 @@ const DENIED: &[libc::c_long] = &[
     libc::SYS_process_vm_writev,
     libc::SYS_process_madvise,
     libc::SYS_kcmp,
+    libc::SYS_process_mrelease,
+    libc::SYS_migrate_pages,
+    libc::SYS_move_pages,
     libc::SYS_pidfd_open,
     libc::SYS_pidfd_getfd,
     libc::SYS_pidfd_send_signal,
@@ -38,10 +41,28 @@ const DENIED: &[libc::c_long] = &[
     libc::SYS_rt_sigqueueinfo,
     libc::SYS_rt_tgsigqueueinfo,
     libc::SYS_setpriority,
+    libc::SYS_ioprio_set,
+    libc::SYS_sched_setattr,
     libc::SYS_setrlimit,
     libc::SYS_setns,
     libc::SYS_unshare,
     libc::SYS_personality,
+    // Memory that no limit of the process counts, and messages that need no socket.
+    libc::SYS_memfd_create,
+    libc::SYS_memfd_secret,
+    libc::SYS_shmget,
+    libc::SYS_shmat,
+    libc::SYS_shmctl,
+    libc::SYS_semget,
+    libc::SYS_semop,
+    libc::SYS_semtimedop,
+    libc::SYS_semctl,
+    libc::SYS_msgget,
+    libc::SYS_msgsnd,
+    libc::SYS_msgrcv,
+    libc::SYS_msgctl,
+    libc::SYS_mq_open,
+    libc::SYS_mq_unlink,
     // Identity.
     libc::SYS_setuid,
     libc::SYS_setgid,
@@ -53,7 +74,15 @@ const DENIED: &[libc::c_long] = &[
     libc::SYS_setfsuid,
     libc::SYS_setfsgid,
     libc::SYS_capset,
-    // Files: what Landlock does not cover.
+    // Files: what Landlock does not cover. An open file is enough for some, even one that can only be read.
+    libc::SYS_fchmod,
+    libc::SYS_fchown,
+    libc::SYS_fsetxattr,
+    libc::SYS_fremovexattr,
+    libc::SYS_utimensat,
+    SETXATTRAT,
+    REMOVEXATTRAT,
+    FILE_SETATTR,
     libc::SYS_fchmodat,
     libc::SYS_fchmodat2,
     libc::SYS_fchownat,
@@ -66,6 +95,7 @@ const DENIED: &[libc::c_long] = &[
     libc::SYS_fanotify_init,
     libc::SYS_mknodat,
     libc::SYS_quotactl,
+    libc::SYS_quotactl_fd,
     libc::SYS_acct,
     libc::SYS_swapon,
     libc::SYS_swapoff,
@@ -76,6 +106,7 @@ const DENIED: &[libc::c_long] = &[
     libc::SYS_chroot,
     libc::SYS_move_mount,
     libc::SYS_open_tree,
+    OPEN_TREE_ATTR,
     libc::SYS_fsopen,
     libc::SYS_fsconfig,
     libc::SYS_fsmount,
@@ -102,6 +133,23 @@ const DENIED: &[libc::c_long] = &[
     libc::SYS_clock_adjtime,
     libc::SYS_adjtimex,
 ];
+
+// Calls that are newer than the library that names them; their numbers are the same everywhere.
+const SETXATTRAT: libc::c_long = 463;
+const REMOVEXATTRAT: libc::c_long = 466;
+const OPEN_TREE_ATTR: libc::c_long = 467;
+const FILE_SETATTR: libc::c_long = 469;
+
+/// What may be asked of an open file beside reading and writing: whether it is a terminal, and whether calls wait. All
+/// else is by the kernel's drivers and file systems, which is where its faults are.
+const IOCTLS: &[libc::c_ulong] =
+    &[libc::TCGETS, libc::TIOCGWINSZ, libc::FIONBIO, libc::FIONREAD, libc::FIOCLEX, libc::FIONCLEX];
+
+const F_SETSIG: libc::c_int = 10;
+const F_SETOWN_EX: libc::c_int = 15;
+
+/// Makes the kernel send signals, to whomever it names.
+const SIGNALLING: &[libc::c_int] = &[libc::F_SETOWN, F_SETSIG, F_SETOWN_EX];
 
 /// Older forms that only this architecture has.
 #[cfg(target_arch = "x86_64")]
@@ -152,9 +200,21 @@ fn rules() -> Result<BTreeMap<libc::c_long, Vec<SeccompRule>>, BackendError> {
     // Signals, but only to itself: abort() sends one.
     rules.insert(libc::SYS_kill, vec![refuse(0, SeccompCmpOp::Ne, own)?]);
     rules.insert(libc::SYS_tgkill, vec![refuse(0, SeccompCmpOp::Ne, own)?]);
-    // Reading limits, but not raising them; times of an open file, but not by path.
+    let owners = SIGNALLING.iter().map(|&command| SeccompRule::new(vec![word(1, SeccompCmpOp::Eq, command)?]));
+    rules.insert(libc::SYS_fcntl, owners.collect::<Result<_, BackendError>>()?);
+    // Reading limits, but not raising them.
     rules.insert(libc::SYS_prlimit64, vec![refuse(2, SeccompCmpOp::Ne, 0)?]);
-    rules.insert(libc::SYS_utimensat, vec![refuse(1, SeccompCmpOp::Ne, 0)?]);
+    // Where and when it runs itself, but not others.
+    for call in [libc::SYS_sched_setaffinity, libc::SYS_sched_setscheduler, libc::SYS_sched_setparam] {
+        rules.insert(call, vec![refuse(0, SeccompCmpOp::Ne, 0)?]);
+    }
+    let others = IOCTLS.iter().map(|&request| condition(1, SeccompCmpOp::Ne, request));
+    rules.insert(libc::SYS_ioctl, vec![SeccompRule::new(others.collect::<Result<_, _>>()?)?]);
+    // Shared memory without a file, and what grows like a stack: RLIMIT_DATA counts neither.
+    let shared = u64::from((libc::MAP_SHARED | libc::MAP_ANONYMOUS).unsigned_abs());
+    let growing = u64::from(libc::MAP_GROWSDOWN.unsigned_abs());
+    let mmap = [shared, growing].map(|flags| refuse(3, SeccompCmpOp::MaskedEq(flags), flags));
+    rules.insert(libc::SYS_mmap, mmap.into_iter().collect::<Result<_, _>>()?);
     #[cfg(target_arch = "x86_64")]
     {
         let doubled: Vec<_> = rules.iter().map(|(call, rule)| (call | X32, rule.clone())).collect();
@@ -164,7 +224,16 @@ fn rules() -> Result<BTreeMap<libc::c_long, Vec<SeccompRule>>, BackendError> {
 }
 
 fn refuse(argument: u8, operator: SeccompCmpOp, value: u64) -> Result<SeccompRule, BackendError> {
-    SeccompRule::new(vec![SeccompCondition::new(argument, SeccompCmpArgLen::Qword, operator, value)?])
+    SeccompRule::new(vec![condition(argument, operator, value)?])
+}
+
+fn condition(argument: u8, operator: SeccompCmpOp, value: u64) -> Result<SeccompCondition, BackendError> {
+    SeccompCondition::new(argument, SeccompCmpArgLen::Qword, operator, value)
+}
+
+/// For arguments of which the kernel takes the lower half only, whatever stands in the upper one.
+fn word(argument: u8, operator: SeccompCmpOp, value: libc::c_int) -> Result<SeccompCondition, BackendError> {
+    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, u64::from(value.unsigned_abs()))
 }
 
 #[cfg(test)]
