@@ -3,7 +3,7 @@
 //! Finding, reading and comparing files is in [`scan`], what is read of them in [`tags`], pictures in [`artwork`],
 //! playlists in [`playlist`], identities in [`ids`].
 
-use std::{fs::File, path::Path};
+use std::path::Path;
 
 use zotify_plugin_api::{Stage, prelude::*};
 
@@ -151,9 +151,8 @@ fn open_media(folders: &Folders, file: &FileKey, format: Option<&str>) -> Result
 
 fn content_type(path: &Path) -> Result<&'static str> {
     let unavailable = || ProviderError::unavailable("the file cannot be read now").with_code("unreadable");
-    let file = File::open(path).map_err(|_| unavailable())?;
-    let size = file.metadata().map_err(|_| unavailable())?.len();
-    tags::content_type(&file, size, path).map_err(|skip| match skip.is_lasting() {
+    let (file, metadata) = folders::open(path).map_err(|_| unavailable())?;
+    tags::content_type(&file, metadata.len(), path).map_err(|skip| match skip.is_lasting() {
         true => ProviderError::not_found("the audio").with_code(skip.code()),
         false => unavailable(),
     })

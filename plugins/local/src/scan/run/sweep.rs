@@ -26,7 +26,7 @@ impl Run {
         for file in self.vanished.drain() {
             let folder = self.start.folders.get(file.folder);
             if folder.is_none_or(|folder| is_gone(&file.path(&folder.path))) {
-                if self.state.files.get(&file).is_some_and(|entry| entry.is_track) {
+                if self.state.get(&file).is_some_and(|entry| entry.is_track) {
                     self.remove(Kind::Track, &file.id())?;
                 }
                 self.bury(&file);
@@ -54,7 +54,7 @@ impl Run {
 
     /// Keeps an entry of a file that is gone, until the host surely knows.
     pub(super) fn bury(&mut self, file: &FileKey) {
-        if let Some(entry) = self.state.files.get(file).cloned() {
+        if let Some(entry) = self.state.get(file) {
             self.state.set(file, Entry { gone: true, page: self.position.next, ..entry }, self.position.next);
         }
     }
@@ -92,31 +92,23 @@ impl Run {
         if albums.is_empty() {
             return;
         }
-        let mut files: Vec<(&FileKey, &Entry)> = self
-            .state
-            .files
-            .iter()
-            .filter(|(_, entry)| entry.is_track && !entry.gone && entry.skip.is_none())
-            .collect();
-        files.sort_unstable_by(|a, b| a.0.cmp(b.0));
-        for (file, entry) in files {
-            if entry.album.is_some_and(|album| albums.remove(&album)) {
-                self.work.push_back(Found { key: file.clone(), stat: entry.stat });
+        let work = &mut self.work;
+        self.state.each(|flat, entry| {
+            let is_read = entry.is_present() && entry.skip.is_none();
+            if let (true, Some(key)) = (is_read && entry.album.is_some_and(|album| albums.remove(&album)), FileKey::from_flat(flat)) {
+                work.push_back(Found { key, stat: entry.stat });
             }
-        }
+        });
     }
 
     /// Forgets the files of which the last complete run told that they are gone.
     fn forget_told(&mut self) {
         let base = self.position.base;
         let everything = self.start.listing == Listing::Everything;
-        let told: Vec<FileKey> = self
-            .state
-            .files
-            .iter()
-            .filter(|(_, entry)| entry.gone && (everything || entry.page <= base))
-            .map(|(file, _)| file.clone())
-            .collect();
-        told.iter().for_each(|file| self.state.forget(file));
+        for file in self.state.gone.clone() {
+            if everything || self.state.get(&file).is_some_and(|entry| entry.page <= base) {
+                self.state.forget(&file);
+            }
+        }
     }
 }
