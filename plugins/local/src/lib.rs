@@ -97,8 +97,8 @@ impl Provider for Local {
 
     async fn open_media(&self, call: Call<MediaRequest>) -> Result<MediaSource> {
         let file = file_key(&call.uri, call.locator.as_deref(), Kind::Track)?;
-        let format = call.request.format;
-        self.with_folders(move |folders| open_media(folders, &file, format.as_deref())).await
+        let request = call.request;
+        self.with_folders(move |folders| open_media(folders, &file, &request)).await
     }
 
     async fn artwork(&self, call: Call<ArtworkRequest>) -> Result<MediaSource> {
@@ -136,17 +136,30 @@ fn file_key(uri: &Uri, locator: Option<&str>, kind: Kind) -> Result<FileKey> {
     Ok(key)
 }
 
-fn open_media(folders: &Folders, file: &FileKey, format: Option<&str>) -> Result<MediaSource> {
+fn open_media(folders: &Folders, file: &FileKey, request: &MediaRequest) -> Result<MediaSource> {
     let path = folders.file(file)?;
     if !folders::is_audio(&path) {
         return Err(ProviderError::not_found("the track"));
     }
     let content_type = content_type(&path)?;
-    if let Some(wanted) = format.filter(|wanted| !matches_format(wanted, &path, content_type)) {
-        let error = ProviderError::unsupported(format_args!("files converted to {wanted}"));
-        return Err(error.with_code("no_transcoding"));
+    if let Some(wanted) = request.format.as_deref().filter(|wanted| !matches_format(wanted, &path, content_type)) {
+        return Err(no_transcoding(format_args!("files converted to {wanted}")));
+    }
+    if let Some(most) = request.max_bitrate.filter(|most| bitrate(&path, file).is_none_or(|has| has > *most)) {
+        return Err(no_transcoding(format_args!("files converted to {most} kbit/s or less")));
     }
     Ok(MediaSource::File { path, content_type: content_type.into() })
+}
+
+/// Files are served as they are, or not at all: a larger or another one than was asked for would be a surprise.
+fn no_transcoding(what: std::fmt::Arguments<'_>) -> ProviderError {
+    ProviderError::unsupported(what).with_code("no_transcoding")
+}
+
+/// Of a file's audio in kbit/s; none where it does not tell.
+fn bitrate(path: &Path, key: &FileKey) -> Option<u32> {
+    let (file, metadata) = folders::open(path).ok()?;
+    tags::read(&file, metadata.len(), key).ok()?.audio.bitrate
 }
 
 fn content_type(path: &Path) -> Result<&'static str> {

@@ -35,6 +35,8 @@ const MAX_TIME: Duration = Duration::from_secs(3);
 const CHUNK: usize = 100;
 /// Files left out earlier that a run names again.
 const MAX_KNOWN_SKIPS: usize = 500;
+/// How often a run looks again for files that are not found, before it says that they are gone.
+const MAX_LOOKS: u32 = 3;
 /// How often a file may end the process.
 const MAX_DEATHS: u32 = 1;
 /// The longest name of a file that is left out, in characters.
@@ -81,7 +83,10 @@ pub(crate) struct Run {
     /// Files of which one may end the process; they stand in front of the others.
     suspects: HashSet<FileKey>,
     told_artists: HashSet<GroupId>,
+    /// Files that could not be opened this time.
+    unreadable: HashSet<FileKey>,
     total: usize,
+    looks: u32,
     is_swept: bool,
 }
 
@@ -117,6 +122,8 @@ impl Run {
             left_out: LibraryPage::default(),
             suspects: HashSet::new(),
             told_artists: HashSet::new(),
+            unreadable: HashSet::new(),
+            looks: 0,
             is_swept: false,
             start,
         };
@@ -372,6 +379,9 @@ impl Run {
         }
         if skip == Skip::Vanished {
             return Ok(());
+        }
+        if !skip.is_lasting() {
+            self.unreadable.insert(found.key.clone());
         }
         draft.page.skipped.push(skipped(found, skip));
         draft.bytes += found.key.rel.len() + 100;

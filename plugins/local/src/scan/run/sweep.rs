@@ -4,22 +4,25 @@ use std::collections::HashSet;
 
 use zotify_plugin_api::{Kind, Listing, Result};
 
-use super::Run;
+use super::{MAX_LOOKS, Run};
 use crate::{
     folders::{Folders, Trouble},
     ids::{FileKey, GroupId},
     scan::{
         state::{Entry, Group},
         vanished::is_gone,
-        walk::Found,
+        walk::{Found, Look, walk},
     },
 };
 
 impl Run {
     /// When all files are read: finds out what is gone, and which albums have fewer tracks than the host knows.
     pub(super) fn sweep(&mut self) -> Result<()> {
-        self.is_swept = true;
         self.look_at_folders_again();
+        if self.looks_for_others() {
+            return Ok(());
+        }
+        self.is_swept = true;
         if self.trouble.is_some() {
             return Ok(());
         }
@@ -36,6 +39,37 @@ impl Run {
         self.sweep_groups()?;
         self.forget_told();
         Ok(())
+    }
+
+    /// Whether there are files that the walk missed: what is renamed while the folders are listed may be in neither
+    /// place. They are looked for before anything is said to be gone.
+    fn looks_for_others(&mut self) -> bool {
+        if self.trouble.is_some() || self.vanished.is_empty() || self.looks == MAX_LOOKS {
+            return false;
+        }
+        self.looks += 1;
+        let walk = walk(&self.start.folders, Look::Audio);
+        self.trouble = walk.troubles.first().cloned();
+        let (work, unreadable) = (&mut self.work, &self.unreadable);
+        let mut add = |found: Found| {
+            if !unreadable.contains(&found.key) {
+                work.push_back(found);
+            }
+        };
+        let mut files = walk.files.into_iter().peekable();
+        self.state.each(|flat, entry| {
+            while let Some(found) = files.next_if(|found| found.key.cmp_flat(flat).is_lt()) {
+                add(found);
+            }
+            if let Some(found) = files.next_if(|found| found.key.cmp_flat(flat).is_eq())
+                && (entry.gone || entry.stat != found.stat)
+            {
+                add(found);
+            }
+        });
+        files.for_each(add);
+        self.total += self.work.len();
+        !self.work.is_empty()
     }
 
     /// A folder that was replaced or went away while it was read cannot show what is gone.
