@@ -15,6 +15,7 @@ mod docs;
 mod edge;
 mod endpoints;
 mod fan_out;
+mod fire;
 mod jobs;
 mod library;
 mod peers;

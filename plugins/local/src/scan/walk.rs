@@ -23,6 +23,7 @@ use crate::{
 
 mod directory;
 
+pub(crate) use directory::MAX_DEPTH;
 use directory::{Directory, Lister};
 
 /// An audio file.
@@ -197,7 +198,7 @@ pub(crate) fn stat(metadata: &Metadata) -> Stat {
 
 /// Names that systems and devices leave behind, never music. Other names with a dot in front are read: there are bands
 /// such as .38 Special.
-fn is_junk(name: &OsStr) -> bool {
+pub(crate) fn is_junk(name: &OsStr) -> bool {
     const NAMES: &[&str] = &[
         "@eaDir",
         "#recycle",

@@ -154,7 +154,8 @@ async fn files_that_become_something_else_while_a_scan_runs_hold_nothing_up() {
     let cursor = first.next.clone();
     library.apply(first, &mut run);
     // The last hundred are not read yet.
-    let path = |n: usize| library.path(&format!("{:02}/{n:04}.wav", n / 50));
+    let root = library.path("");
+    let path = |n: usize| root.join(format!("{:02}/{n:04}.wav", n / 50));
     for n in 800..820 {
         fs::remove_file(path(n)).unwrap();
         mkfifo(&path(n), Mode::S_IRWXU).unwrap();

@@ -31,7 +31,7 @@ use crate::{
 
 /// How deep directories are followed. The directories above the ones that are listed are open, and a process may have
 /// 1024 files open.
-const MAX_DEPTH: usize = 64;
+pub(crate) const MAX_DEPTH: usize = 64;
 /// How many links to directories a walk follows: those that lead to each other multiply.
 const MAX_LINKS: usize = 10_000;
 
