@@ -24,7 +24,11 @@ const PEAK_KIB: u64 = 200 << 10;
 /// A tenth of a second of silence without tags, told apart by its length.
 fn wav(n: u32) -> Vec<u8> {
     let size = 1600 + 2 * n;
-    let head = [&b"RIFF"[..], &(36 + size).to_le_bytes(), b"WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0\x02\0\x10\0data"];
+    let head = [
+        &b"RIFF"[..],
+        &(36 + size).to_le_bytes(),
+        b"WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0\x02\0\x10\0data",
+    ];
     [&head.concat()[..], &size.to_le_bytes(), &vec![n as u8; size as usize]].concat()
 }
 
@@ -37,7 +41,11 @@ fn make_junk(root: &Path) -> UnixListener {
     let junk = root.join("junk");
     fs::create_dir_all(&junk).unwrap();
     mkfifo(&junk.join("pipe.mp3"), Mode::S_IRWXU).unwrap();
-    for (name, start) in [("zeros.mp3", &b""[..]), ("huge.mp3", b"ID3\x04\0\0\x32\0\0\0TIT2\x31\x7f\x7f\x76\0\0\x03"), ("huge.flac", b"fLaC\x84\xff\xff\xff")] {
+    for (name, start) in [
+        ("zeros.mp3", &b""[..]),
+        ("huge.mp3", b"ID3\x04\0\0\x32\0\0\0TIT2\x31\x7f\x7f\x76\0\0\x03"),
+        ("huge.flac", b"fLaC\x84\xff\xff\xff"),
+    ] {
         let file = File::create(junk.join(name)).unwrap();
         file.set_len(2 << 30).unwrap();
         file.write_all_at(start, 0).unwrap();

@@ -45,7 +45,11 @@ impl Trouble {
 
     /// A folder whose subfolders lie deeper than `levels`.
     pub(crate) fn too_deep(path: &Path, levels: usize) -> Self {
-        Self::new("folder_too_deep", path, &format!("has subfolders more than {levels} levels deep, which are not read"))
+        Self::new(
+            "folder_too_deep",
+            path,
+            &format!("has subfolders more than {levels} levels deep, which are not read"),
+        )
     }
 
     /// A folder with more links to folders than are followed.

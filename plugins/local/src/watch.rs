@@ -56,7 +56,8 @@ impl Watch {
         let warnings = Warnings::default();
         let start = || -> io::Result<PipeWriter> {
             let (stopped, stop) = io::pipe()?;
-            let watcher = Watcher { cx, folders, poll, stopped, warnings: Arc::clone(&warnings), tree: None };
+            let watcher =
+                Watcher { cx, folders, poll, stopped, warnings: Arc::clone(&warnings), tree: None, is_late: false };
             thread::Builder::new().name("local-watch".into()).spawn(move || watcher.run())?;
             Ok(stop)
         };
@@ -90,6 +91,8 @@ struct Watcher {
     stopped: PipeReader,
     warnings: Warnings,
     tree: Option<Tree>,
+    /// Whether something changed while directories were watched anew.
+    is_late: bool,
 }
 
 /// Changes of which the host does not know yet.
@@ -110,12 +113,12 @@ impl Unrest {
 
 impl Watcher {
     fn run(mut self) {
-        let mut is_whole = self.watch();
+        let mut failed = self.watch();
         let mut next_retry = Instant::now() + RETRY;
         let mut next_poll = self.poll.map(|every| Instant::now() + every);
         let mut unrest: Option<Unrest> = None;
         loop {
-            let retry = (!is_whole).then_some(next_retry);
+            let retry = (failed > 0).then_some(next_retry);
             let until = unrest.map(Unrest::ends).into_iter().chain(retry).chain(next_poll).min();
             let Ok(news) = wait(self.tree.as_ref(), &self.stopped, until) else { return };
             let now = Instant::now();
@@ -132,38 +135,40 @@ impl Watcher {
             if unrest.is_some_and(|unrest| unrest.ends() <= now) {
                 // Watched before it is told: what comes in between is read by the run that follows, or noticed.
                 if unrest.take().is_some_and(|unrest| unrest.has_directories) {
-                    is_whole = self.watch();
+                    failed = self.watch();
                 }
                 is_news = true;
             }
-            if !is_whole && next_retry <= now {
-                is_whole = self.watch();
+            if failed > 0 && next_retry <= now {
+                let before = failed;
+                failed = self.watch();
                 next_retry = now + RETRY;
-                is_news |= is_whole;
+                is_news |= failed < before;
             }
             if next_poll.is_some_and(|at| at <= now) {
                 next_poll = self.poll.map(|every| now + every);
                 is_news = true;
             }
-            if is_news {
+            if is_news | std::mem::take(&mut self.is_late) {
                 self.tell();
             }
         }
     }
 
-    /// Watches all folders anew; answers whether that worked for all of them.
-    fn watch(&mut self) -> bool {
+    /// Watches all folders anew; answers how many of them failed.
+    fn watch(&mut self) -> usize {
         if self.folders.is_empty() {
-            return true;
+            return 0;
         }
         let (tree, failed) = Tree::watch(&self.folders);
-        self.tree = tree;
+        let old = std::mem::replace(&mut self.tree, tree);
+        self.is_late |= old.is_some_and(|old| old.take().is_some());
         let mut warnings = lock(&self.warnings);
         warnings.retain(|folder, _| failed.iter().any(|(path, _)| path == folder));
         for (folder, error) in &failed {
             warn(&mut warnings, folder, error);
         }
-        failed.is_empty()
+        failed.len()
     }
 
     fn tell(&self) {

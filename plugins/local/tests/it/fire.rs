@@ -301,7 +301,11 @@ fn without_privileges(test: &str) {
     let (_file, path) = copy.into_parts();
     drop(_file);
     let mut command = Command::new("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&path).args(["--exact", test, "--nocapture"]);
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&path).args([
+        "--exact",
+        test,
+        "--nocapture",
+    ]);
     match command.current_dir("/").output() {
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stdout);
@@ -437,7 +441,8 @@ fn huge_tags(library: &Library) -> usize {
     flac.write_all(&[b"fLaC\0\0\0\x22", info].concat()).unwrap();
     for last in [0, 0, 0, 0, 0, 0x80] {
         let size = (1 << 24) - 1_u32;
-        let head = b"\0\0\0\x03\0\0\0\x0aimage/jpeg\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x00\xff\xff\xd5\xff\xd8\xff";
+        let head =
+            b"\0\0\0\x03\0\0\0\x0aimage/jpeg\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x00\xff\xff\xd5\xff\xd8\xff";
         let block = [&[6 | last], &size.to_be_bytes()[1..], head].concat();
         flac.write_all(&block).unwrap();
         let end = flac.metadata().unwrap().len() + u64::from(size) - head.len() as u64;

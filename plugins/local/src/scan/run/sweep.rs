@@ -129,7 +129,9 @@ impl Run {
         let work = &mut self.work;
         self.state.each(|flat, entry| {
             let is_read = entry.is_present() && entry.skip.is_none();
-            if let (true, Some(key)) = (is_read && entry.album.is_some_and(|album| albums.remove(&album)), FileKey::from_flat(flat)) {
+            if let (true, Some(key)) =
+                (is_read && entry.album.is_some_and(|album| albums.remove(&album)), FileKey::from_flat(flat))
+            {
                 work.push_back(Found { key, stat: entry.stat });
             }
         });

@@ -189,11 +189,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{
-        ids::GroupId,
-        scan::state::Stat,
-        tags::Skip,
-    };
+    use crate::{ids::GroupId, scan::state::Stat, tags::Skip};
 
     fn entry() -> impl Strategy<Value = Entry> {
         let numbers = (any::<[u64; 6]>(), any::<[i64; 2]>(), any::<u32>());

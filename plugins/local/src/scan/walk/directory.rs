@@ -190,14 +190,7 @@ impl<'a> Lister<'a> {
         fstatat(files, name, AtFlags::empty()).map_or(What::Nothing, |stat| what(stat, true))
     }
 
-    fn visit(
-        &self,
-        files: &OwnedFd,
-        name: &CStr,
-        stat: Option<FileStat>,
-        rel: impl Fn() -> PathBuf,
-        found: &mut Walk,
-    ) {
+    fn visit(&self, files: &OwnedFd, name: &CStr, stat: Option<FileStat>, rel: impl Fn() -> PathBuf, found: &mut Walk) {
         let path = Path::new(OsStr::from_bytes(name.to_bytes()));
         let key = || FileKey::new(self.folder.id, &rel());
         if self.look == Look::Playlists {
