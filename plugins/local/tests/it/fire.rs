@@ -18,6 +18,8 @@ use nix::{
     unistd::mkfifo,
 };
 
+use zotify_plugin_api::Kind;
+
 use crate::{
     files::write,
     support::{Library, Run},
@@ -249,7 +251,9 @@ async fn a_renamed_folder_renames_what_is_in_it() {
     fs::create_dir(library.path("new")).unwrap();
     fs::rename(library.path("07"), library.path("new/07")).unwrap();
     let run = library.scan().await;
-    assert!(run.is_complete() && run.removed.is_empty());
+    assert!(run.is_complete());
+    // Without an album artist, albums of one title are told apart by their folders.
+    assert!(run.removed.iter().all(|uri| uri.kind() == Kind::Album), "{:?}", run.removed);
     assert_eq!(run.moved.len(), 100);
     let mut after: Vec<_> = library.tracks().iter().map(|t| (t.title.clone(), t.added_at.clone())).collect();
     after.sort();
