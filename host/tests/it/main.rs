@@ -15,7 +15,6 @@ mod docs;
 mod edge;
 mod endpoints;
 mod fan_out;
-mod fire;
 mod jobs;
 mod library;
 mod peers;
