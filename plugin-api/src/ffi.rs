@@ -6,8 +6,12 @@
 mod export;
 #[cfg(feature = "host")]
 mod load;
+#[cfg(feature = "host")]
+mod memory;
 
 #[doc(hidden)]
 pub use export::{create, manifest, module};
 #[cfg(feature = "host")]
 pub use load::{Host, Instance, Library, LoadError, LoadErrorKind, Stream};
+#[cfg(feature = "host")]
+pub use memory::release as release_memory;

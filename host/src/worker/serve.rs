@@ -14,6 +14,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use futures::future::BoxFuture;
@@ -37,6 +38,8 @@ use super::{
 const OUTGOING: usize = 256;
 /// Frames that wait for the plugin; the host limits what it has in flight to far less.
 const INCOMING: usize = 4096;
+/// How long nothing must have been asked before memory goes back to the system.
+const QUIET: Duration = Duration::from_secs(1);
 /// The largest answer of a host service, in bytes.
 const MAX_ANSWER: usize = 24 << 20;
 
@@ -156,7 +159,7 @@ async fn serve(instance: Instance, mut commands: mpsc::Receiver<Frame>, outgoing
     let mut running: HashMap<u64, AbortHandle> = HashMap::new();
     let streams: Arc<Mutex<HashMap<u64, Arc<AsyncMutex<Stream>>>>> = Arc::default();
     let mut runner = Runner { outgoing };
-    while let Some(frame) = commands.recv().await {
+    while let Some(frame) = receive(&mut commands, &mut running).await {
         running.retain(|_, task| !task.is_finished());
         let id = frame.id;
         match frame.kind {
@@ -188,6 +191,20 @@ async fn serve(instance: Instance, mut commands: mpsc::Receiver<Frame>, outgoing
             _ => return,
         }
     }
+}
+
+/// The next frame. Once nothing has been asked for a while, memory of what was done before goes back to the system.
+async fn receive(commands: &mut mpsc::Receiver<Frame>, running: &mut HashMap<u64, AbortHandle>) -> Option<Frame> {
+    while !running.is_empty() {
+        if let Ok(frame) = tokio::time::timeout(QUIET, commands.recv()).await {
+            return frame;
+        }
+        running.retain(|_, task| !task.is_finished());
+        if running.is_empty() {
+            zotify_plugin_api::ffi::release_memory();
+        }
+    }
+    commands.recv().await
 }
 
 async fn next(stream: Option<Arc<AsyncMutex<Stream>>>) -> Result<(Kind, Vec<u8>), Vec<u8>> {

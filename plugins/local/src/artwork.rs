@@ -1,16 +1,12 @@
 //! Pictures: beside the audio files, and inside them.
 
-use std::{
-    ffi::OsStr,
-    fs::{self, File},
-    path::Path,
-};
+use std::{ffi::OsStr, fs, path::Path};
 
 use xxhash_rust::xxh3::xxh3_64;
 use zotify_plugin_api::{Artwork, ErrorKind, MediaSource, ProviderError, Result};
 
 use crate::{
-    folders::{Folders, extension},
+    folders::{self, Folders, extension},
     ids::FileKey,
     tags::{self, Picture, PictureInfo},
 };
@@ -141,7 +137,6 @@ pub(crate) fn bytes(folders: &Folders, token: &str, offset: u64) -> Result<Vec<u
 fn read_embedded(folders: &Folders, key: &FileKey) -> Result<Picture> {
     let gone = || ProviderError::not_found("the picture");
     let path = folders.file(key)?;
-    let file = File::open(&path).map_err(|_| gone())?;
-    let size = file.metadata().map_err(|_| gone())?.len();
-    tags::picture(&file, size, &path).ok().flatten().ok_or_else(gone)
+    let (file, metadata) = folders::open(&path).map_err(|_| gone())?;
+    tags::picture(&file, metadata.len(), &path).ok().flatten().ok_or_else(gone)
 }

@@ -2,11 +2,13 @@
 
 use std::{
     ffi::OsStr,
-    fs, io,
-    os::unix::fs::MetadataExt as _,
+    fs::{self, File, Metadata},
+    io,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
+use nix::fcntl::OFlag;
 use zotify_plugin_api::{ProviderError, Result};
 
 use crate::{
@@ -17,12 +19,12 @@ use crate::{
 /// Why not everything could be seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Trouble {
-    /// `folder_missing`, `folder_empty` or `folder_unreadable`.
+    /// `folder_missing`, `folder_empty`, `folder_unreadable`, `folder_too_deep` or `too_many_links`.
     pub code: &'static str,
     /// One sentence for people. Every user may read it, so it tells no path of the server.
     pub detail: String,
     /// The folder.
-    path: PathBuf,
+    pub path: PathBuf,
 }
 
 impl Trouble {
@@ -39,6 +41,20 @@ impl Trouble {
     /// A folder that cannot be listed.
     pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Self {
         Self::new("folder_unreadable", path, &format!("cannot be read: {error}"))
+    }
+
+    /// A folder whose subfolders lie deeper than `levels`.
+    pub(crate) fn too_deep(path: &Path, levels: usize) -> Self {
+        Self::new(
+            "folder_too_deep",
+            path,
+            &format!("has subfolders more than {levels} levels deep, which are not read"),
+        )
+    }
+
+    /// A folder with more links to folders than are followed.
+    pub(crate) fn too_many_links(path: &Path) -> Self {
+        Self::new("too_many_links", path, "has more links to folders than are followed; do they lead in circles?")
     }
 
     fn new(code: &'static str, path: &Path, what: &str) -> Self {
@@ -131,11 +147,18 @@ impl Folders {
     pub(crate) fn follows(&self, link: &Path) -> bool {
         self.follow_links && link.canonicalize().is_ok_and(|target| self.key(&target).is_some())
     }
+}
 
-    /// Whether symbolic links are followed at all.
-    pub(crate) fn follow_links(&self) -> bool {
-        self.follow_links
+/// Opens a file to read. What took the place of a file meanwhile does not hold it up: opening a pipe waits for somebody
+/// to write into it.
+pub(crate) fn open(path: &Path) -> io::Result<(File, Metadata)> {
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = File::options().read(true).custom_flags(flags.bits()).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is no regular file"));
     }
+    Ok((file, metadata))
 }
 
 fn canonical(path: &Path) -> io::Result<Folder> {

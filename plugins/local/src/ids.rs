@@ -1,6 +1,7 @@
 //! Identities: of folders, files, albums and artists.
 
 use std::{
+    cmp::Ordering,
     ffi::OsStr,
     os::unix::ffi::OsStrExt as _,
     path::{Component, Path, PathBuf},
@@ -44,6 +45,30 @@ impl FileKey {
         Self { folder, rel: rel.as_os_str().as_bytes().into() }
     }
 
+    /// Folder id and path as one; sorts like the keys themselves.
+    pub(crate) fn to_flat(&self) -> Vec<u8> {
+        [&self.folder.0[..], &self.rel].concat()
+    }
+
+    /// The reverse of [`FileKey::to_flat`]; none where the path could lead out of its folder.
+    pub(crate) fn from_flat(flat: &[u8]) -> Option<Self> {
+        Some(Self { folder: Self::folder_of_flat(flat)?, rel: flat[6..].into() })
+    }
+
+    /// The folder of a flat key; none where its path could lead out of there.
+    pub(crate) fn folder_of_flat(flat: &[u8]) -> Option<FolderId> {
+        let (folder, rel) = flat.split_first_chunk::<6>()?;
+        let path = Path::new(OsStr::from_bytes(rel));
+        let plain = !rel.contains(&0) && path.components().all(|c| matches!(c, Component::Normal(_)));
+        (folder[0] < 0x40 && !rel.is_empty() && plain).then_some(FolderId(*folder))
+    }
+
+    /// How the key compares to a flat one.
+    pub(crate) fn cmp_flat(&self, flat: &[u8]) -> Ordering {
+        let (folder, rel) = flat.split_at(flat.len().min(self.folder.0.len()));
+        self.folder.0[..].cmp(folder).then_with(|| (*self.rel).cmp(rel))
+    }
+
     /// The path inside the folder.
     pub(crate) fn rel(&self) -> &Path {
         Path::new(OsStr::from_bytes(&self.rel))
@@ -51,7 +76,7 @@ impl FileKey {
 
     /// The locator: base64url of folder id and path.
     pub(crate) fn locator(&self) -> String {
-        URL_SAFE_NO_PAD.encode([&self.folder.0[..], &self.rel].concat())
+        URL_SAFE_NO_PAD.encode(self.to_flat())
     }
 
     /// The id in URIs: the locator, or a hash of it where it is too long.
@@ -67,15 +92,7 @@ impl FileKey {
     /// folder are none.
     pub(crate) fn from_locator(locator: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(locator).ok()?;
-        let (folder, rel) = bytes.split_first_chunk::<6>()?;
-        let path = Path::new(OsStr::from_bytes(rel));
-        let plain = !rel.contains(&0) && path.components().all(|c| matches!(c, Component::Normal(_)));
-        (folder[0] < 0x40 && !rel.is_empty() && plain).then(|| Self { folder: FolderId(*folder), rel: rel.into() })
-    }
-
-    /// Whether [`FileKey::id`] had to be hashed.
-    pub(crate) fn is_hashed(id: &str) -> bool {
-        id.starts_with(HASHED)
+        Self::from_flat(&bytes)
     }
 
     /// The directory that holds the file.
@@ -166,12 +183,12 @@ mod tests {
     #[test]
     fn ids_fit_into_uris() {
         let long = key(&format!("{}.mp3", "x".repeat(250)));
-        assert!(FileKey::is_hashed(&long.id()));
+        assert!(long.id().starts_with(HASHED));
         assert!(zotify_plugin_api::is_item_id(&long.id()));
         assert_eq!(FileKey::from_locator(&long.locator()), Some(long));
         let short = key("a b/ü.mp3");
         assert_eq!(short.id(), short.locator());
-        assert!(!FileKey::is_hashed(&short.id()));
+        assert!(!short.id().starts_with(HASHED));
     }
 
     #[test]

@@ -190,7 +190,7 @@ impl Groups {
     }
 
     /// The items, artists first. Artists whom `is_new` knows are left out.
-    pub(crate) fn into_items(self, state: &State, mut is_new: impl FnMut(GroupId) -> bool) -> Vec<Item> {
+    pub(crate) fn into_items(self, state: &mut State, mut is_new: impl FnMut(GroupId) -> bool) -> Vec<Item> {
         let artists = self.artists.into_iter().filter(|(id, _)| is_new(*id)).map(|(_, artist)| Item::Artist(artist));
         let mut items: Vec<Item> = artists.collect();
         items.extend(self.albums.into_iter().map(|(id, draft)| Item::Album(draft.finish(state.album(id)))));

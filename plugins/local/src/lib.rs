@@ -3,7 +3,7 @@
 //! Finding, reading and comparing files is in [`scan`], what is read of them in [`tags`], pictures in [`artwork`],
 //! playlists in [`playlist`], identities in [`ids`].
 
-use std::{fs::File, path::Path};
+use std::path::Path;
 
 use zotify_plugin_api::{Stage, prelude::*};
 
@@ -100,8 +100,8 @@ impl Provider for Local {
 
     async fn open_media(&self, call: Call<MediaRequest>) -> Result<MediaSource> {
         let file = file_key(&call.uri, call.locator.as_deref(), Kind::Track)?;
-        let format = call.request.format;
-        self.with_folders(move |folders| open_media(folders, &file, format.as_deref())).await
+        let request = call.request;
+        self.with_folders(move |folders| open_media(folders, &file, &request)).await
     }
 
     async fn artwork(&self, call: Call<ArtworkRequest>) -> Result<MediaSource> {
@@ -139,24 +139,36 @@ fn file_key(uri: &Uri, locator: Option<&str>, kind: Kind) -> Result<FileKey> {
     Ok(key)
 }
 
-fn open_media(folders: &Folders, file: &FileKey, format: Option<&str>) -> Result<MediaSource> {
+fn open_media(folders: &Folders, file: &FileKey, request: &MediaRequest) -> Result<MediaSource> {
     let path = folders.file(file)?;
     if !folders::is_audio(&path) {
         return Err(ProviderError::not_found("the track"));
     }
     let content_type = content_type(&path)?;
-    if let Some(wanted) = format.filter(|wanted| !matches_format(wanted, &path, content_type)) {
-        let error = ProviderError::unsupported(format_args!("files converted to {wanted}"));
-        return Err(error.with_code("no_transcoding"));
+    if let Some(wanted) = request.format.as_deref().filter(|wanted| !matches_format(wanted, &path, content_type)) {
+        return Err(no_transcoding(format_args!("files converted to {wanted}")));
+    }
+    if let Some(most) = request.max_bitrate.filter(|most| bitrate(&path, file).is_none_or(|has| has > *most)) {
+        return Err(no_transcoding(format_args!("files converted to {most} kbit/s or less")));
     }
     Ok(MediaSource::File { path, content_type: content_type.into() })
 }
 
+/// Files are served as they are, or not at all: a larger or another one than was asked for would be a surprise.
+fn no_transcoding(what: std::fmt::Arguments<'_>) -> ProviderError {
+    ProviderError::unsupported(what).with_code("no_transcoding")
+}
+
+/// Of a file's audio in kbit/s; none where it does not tell.
+fn bitrate(path: &Path, key: &FileKey) -> Option<u32> {
+    let (file, metadata) = folders::open(path).ok()?;
+    tags::read(&file, metadata.len(), key).ok()?.audio.bitrate
+}
+
 fn content_type(path: &Path) -> Result<&'static str> {
     let unavailable = || ProviderError::unavailable("the file cannot be read now").with_code("unreadable");
-    let file = File::open(path).map_err(|_| unavailable())?;
-    let size = file.metadata().map_err(|_| unavailable())?.len();
-    tags::content_type(&file, size, path).map_err(|skip| match skip.is_lasting() {
+    let (file, metadata) = folders::open(path).map_err(|_| unavailable())?;
+    tags::content_type(&file, metadata.len(), path).map_err(|skip| match skip.is_lasting() {
         true => ProviderError::not_found("the audio").with_code(skip.code()),
         false => unavailable(),
     })

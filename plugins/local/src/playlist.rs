@@ -1,6 +1,6 @@
 //! M3U playlists.
 
-use std::{fs::File, io::Read as _, path::Path};
+use std::{io::Read as _, path::Path};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
@@ -10,7 +10,7 @@ use zotify_plugin_api::{
 };
 
 use crate::{
-    folders::Folders,
+    folders::{self, Folders},
     ids::FileKey,
     items::{self, Uris},
     scan::walk::{Found, Look, stat, walk},
@@ -96,7 +96,8 @@ fn read(path: &Path) -> Result<Contents> {
     let unreadable =
         |_| ProviderError::new(ErrorKind::Restricted, "the playlist cannot be read").with_code("unreadable");
     let mut bytes = Vec::new();
-    File::open(path).map_err(unreadable)?.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    let (file, _) = folders::open(path).map_err(unreadable)?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > MAX_BYTES {
         return Err(too_large("4 MiB"));
     }
@@ -174,7 +175,7 @@ fn unread(uris: &Uris, file: &FileKey) -> Result<Playlist> {
 /// # Errors
 /// `not_found`, `unavailable`, `too_large`; `conflict` when the playlist changed since the previous page.
 pub(crate) fn items(folders: &Folders, uris: &Uris, file: &FileKey, request: &PlaylistItems) -> Result<PlaylistPage> {
-    if !crate::folders::is_playlist(file.rel()) {
+    if !folders::is_playlist(file.rel()) {
         return Err(ProviderError::not_found("the playlist"));
     }
     let path = folders.file(file)?;
@@ -224,8 +225,8 @@ fn entry(folders: &Folders, uris: &Uris, resolver: &mut Resolver<'_>, line: &Lin
 }
 
 fn track(folders: &Folders, uris: &Uris, file: &FileKey) -> Option<zotify_plugin_api::Track> {
-    let opened = File::open(folders.file(file).ok()?).ok()?;
-    let found = Found { key: file.clone(), stat: stat(&opened.metadata().ok()?) };
+    let (opened, metadata) = folders::open(&folders.file(file).ok()?).ok()?;
+    let found = Found { key: file.clone(), stat: stat(&metadata) };
     let tags = tags::read(&opened, found.stat.size, file).ok()?;
     let mut track = items::track(uris, file, &tags, None, 0).ok()?;
     // When it came into the library is known to the library only.

@@ -34,7 +34,7 @@ pub(crate) mod walk;
 
 use position::{Position, SyncToken};
 use run::Run;
-use state::{Reading, State};
+use state::State;
 use walk::Look;
 
 /// How long a page waits for the folders to be walked. A page that comes before is empty; the walk goes on.
@@ -149,10 +149,9 @@ async fn fill(cx: &Context, mut run: Box<Run>) -> Result<(Box<Run>, LibraryPage)
     })
     .await?;
     let page = page?;
-    run.state.changes().write(cx).await?;
-    if !reading.files.is_empty() {
-        State::note_reading(cx, &Reading::default()).await?;
-    }
+    let changes = run.state.changes();
+    let changes = if reading.files.is_empty() { changes } else { changes.and_read() };
+    changes.write(cx).await?;
     Ok((run, page))
 }
 
@@ -181,7 +180,7 @@ async fn begin(
         state.begin(cx).await?;
     }
     let position = cursor.filter(|cursor| cursor.base == base).unwrap_or_else(|| {
-        let first = state.last_page().max(base) + 1;
+        let first = state.last_page.max(base) + 1;
         Position { base, first, next: first }
     });
     // Without a base the run names everything there is, so that the host can drop what is not named.

@@ -93,6 +93,19 @@ pub(crate) enum Skip {
 }
 
 impl Skip {
+    /// Those that are kept, by their numbers.
+    const LASTING: [Self; 4] = [Self::NotAudio, Self::UnsupportedFormat, Self::Damaged, Self::TooLarge];
+
+    /// A number above 0 to keep it by.
+    pub(crate) fn number(self) -> u8 {
+        Self::LASTING.iter().zip(1..).find_map(|(skip, number)| (*skip == self).then_some(number)).unwrap_or(3)
+    }
+
+    /// The reverse of [`Skip::number`].
+    pub(crate) fn from_number(number: u8) -> Option<Self> {
+        Self::LASTING.get(usize::from(number).checked_sub(1)?).copied()
+    }
+
     /// The reason code.
     pub(crate) fn code(self) -> &'static str {
         match self {
@@ -106,13 +119,13 @@ impl Skip {
     }
 
     /// One sentence for people.
-    pub(crate) fn detail(code: &str) -> &'static str {
-        match code {
-            "not_audio" => "the file has the extension of an audio file, but holds something else",
-            "unsupported_format" => "the file's audio format is not supported",
-            "damaged" => "the file is damaged, or no such file as its extension says",
-            "too_large" => "the file's tags are larger than is allowed, or take too long to read",
-            _ => "the file cannot be read",
+    pub(crate) fn detail(self) -> &'static str {
+        match self {
+            Self::NotAudio => "the file has the extension of an audio file, but holds something else",
+            Self::UnsupportedFormat => "the file's audio format is not supported",
+            Self::Damaged => "the file is damaged, or no such file as its extension says",
+            Self::TooLarge => "the file's tags are larger than is allowed, or take too long to read",
+            Self::Unreadable | Self::Vanished => "the file cannot be read",
         }
     }
 

@@ -2,39 +2,46 @@
 
 use std::{
     collections::BTreeMap,
+    io::{self, PipeReader, PipeWriter},
+    os::fd::AsFd as _,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
 use futures::executor::block_on;
-use notify_debouncer_full::{
-    DebounceEventResult, Debouncer, RecommendedCache, new_debouncer,
-    notify::{EventKind, RecommendedWatcher, RecursiveMode},
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 use zotify_plugin_api::Context;
 
 use crate::settings::Settings;
 
+#[cfg(target_os = "linux")]
+mod inotify;
+#[cfg(not(target_os = "linux"))]
+mod unsupported;
+
+#[cfg(target_os = "linux")]
+use inotify::Tree;
+#[cfg(not(target_os = "linux"))]
+use unsupported::Tree;
+
 /// How long nothing must have happened before the host is told.
 const QUIET: Duration = Duration::from_secs(2);
+/// How long the host waits for news of folders that are never quiet.
+const IMPATIENCE: Duration = Duration::from_secs(30);
 /// How often folders that could not be watched are tried again.
 const RETRY: Duration = Duration::from_secs(60);
 
 type Warnings = Arc<Mutex<BTreeMap<PathBuf, String>>>;
 
-enum Signal {
-    Changed,
-    Stop,
-}
-
 /// Watches until it is dropped.
 pub(crate) struct Watch {
-    stop: Sender<Signal>,
+    /// Closed by dropping it, which wakes the thread.
+    _stop: Option<PipeWriter>,
     warnings: Warnings,
 }
 
@@ -46,126 +53,164 @@ impl Watch {
             return None;
         }
         let folders = if settings.watch { settings.folders.clone() } else { Vec::new() };
-        let (stop, signals) = channel();
         let warnings = Warnings::default();
-        let watcher = Watcher { cx, signals, sender: stop.clone(), warnings: Arc::clone(&warnings), debouncer: None };
-        let started = thread::Builder::new().name("local-watch".into()).spawn(move || watcher.run(folders, poll));
-        if let Err(error) = started {
-            tracing::warn!("changes in the folders are not noticed: {error}");
-        }
-        Some(Self { stop, warnings })
+        let start = || -> io::Result<PipeWriter> {
+            let (stopped, stop) = io::pipe()?;
+            let watcher =
+                Watcher { cx, folders, poll, stopped, warnings: Arc::clone(&warnings), tree: None, is_late: false };
+            thread::Builder::new().name("local-watch".into()).spawn(move || watcher.run())?;
+            Ok(stop)
+        };
+        let stop = start().inspect_err(|error| tracing::warn!("changes in the folders are not noticed: {error}"));
+        Some(Self { _stop: stop.ok(), warnings })
     }
 
     /// What an admin should know of folders that are not watched.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        lock(&self.warnings).values().cloned().collect()
     }
 }
 
-impl Drop for Watch {
-    fn drop(&mut self) {
-        // The thread may have ended by itself.
-        let _ = self.stop.send(Signal::Stop);
-    }
+/// What came.
+enum News {
+    /// Nothing in time.
+    None,
+    /// Something changed.
+    Changed {
+        /// Whether directories came or went.
+        has_directories: bool,
+    },
+    /// Nobody wants to know any more.
+    Stopped,
 }
 
 struct Watcher {
     cx: Context,
-    signals: Receiver<Signal>,
-    sender: Sender<Signal>,
+    folders: Vec<PathBuf>,
+    poll: Option<Duration>,
+    stopped: PipeReader,
     warnings: Warnings,
-    debouncer: Option<Debouncer<RecommendedWatcher, RecommendedCache>>,
+    tree: Option<Tree>,
+    /// Whether something changed while directories were watched anew.
+    is_late: bool,
+}
+
+/// Changes of which the host does not know yet.
+#[derive(Clone, Copy)]
+struct Unrest {
+    /// When the first of them came.
+    since: Instant,
+    last: Instant,
+    /// Whether directories came or went, which are not watched yet.
+    has_directories: bool,
+}
+
+impl Unrest {
+    fn ends(self) -> Instant {
+        (self.last + QUIET).min(self.since + IMPATIENCE)
+    }
 }
 
 impl Watcher {
-    fn run(mut self, folders: Vec<PathBuf>, poll: Option<Duration>) {
-        let mut unwatched = self.watch(folders);
-        let mut next_poll = poll.map(|every| Instant::now() + every);
+    fn run(mut self) {
+        let mut failed = self.watch();
+        let mut next_retry = Instant::now() + RETRY;
+        let mut next_poll = self.poll.map(|every| Instant::now() + every);
+        let mut unrest: Option<Unrest> = None;
         loop {
-            let until_poll = next_poll.map(|at| at.saturating_duration_since(Instant::now()));
-            let until_retry = (!unwatched.is_empty()).then_some(RETRY);
-            let wait = until_poll.into_iter().chain(until_retry).min();
-            let signal = match wait {
-                Some(wait) => self.signals.recv_timeout(wait),
-                None => self.signals.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
-            let is_poll = next_poll.is_some_and(|at| at <= Instant::now());
-            if is_poll {
-                next_poll = poll.map(|every| Instant::now() + every);
-            }
-            match signal {
-                Ok(Signal::Changed) => self.tell(),
-                Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => {
-                    let before = unwatched.len();
-                    unwatched = self.watch(unwatched);
-                    if is_poll || unwatched.len() < before {
-                        self.tell();
-                    }
+            let retry = (failed > 0).then_some(next_retry);
+            let until = unrest.map(Unrest::ends).into_iter().chain(retry).chain(next_poll).min();
+            let Ok(news) = wait(self.tree.as_ref(), &self.stopped, until) else { return };
+            let now = Instant::now();
+            match news {
+                News::Stopped => return,
+                News::Changed { has_directories } => {
+                    let known = unrest.get_or_insert(Unrest { since: now, last: now, has_directories: false });
+                    known.last = now;
+                    known.has_directories |= has_directories;
                 }
+                News::None => {}
             }
-        }
-    }
-
-    /// Watches folders; answers those where that fails.
-    fn watch(&mut self, folders: Vec<PathBuf>) -> Vec<PathBuf> {
-        let mut failed = Vec::new();
-        for folder in folders {
-            match self.watch_one(&folder) {
-                Ok(()) => drop(self.warnings.lock().unwrap_or_else(PoisonError::into_inner).remove(&folder)),
-                Err(error) => {
-                    self.warn(&folder, &error);
-                    failed.push(folder);
+            let mut is_news = false;
+            if unrest.is_some_and(|unrest| unrest.ends() <= now) {
+                // Watched before it is told: what comes in between is read by the run that follows, or noticed.
+                if unrest.take().is_some_and(|unrest| unrest.has_directories) {
+                    failed = self.watch();
                 }
+                is_news = true;
+            }
+            if failed > 0 && next_retry <= now {
+                let before = failed;
+                failed = self.watch();
+                next_retry = now + RETRY;
+                is_news |= failed < before;
+            }
+            if next_poll.is_some_and(|at| at <= now) {
+                next_poll = self.poll.map(|every| now + every);
+                is_news = true;
+            }
+            if is_news | std::mem::take(&mut self.is_late) {
+                self.tell();
             }
         }
-        failed
     }
 
-    fn watch_one(&mut self, folder: &PathBuf) -> Result<(), notify_debouncer_full::notify::Error> {
-        let debouncer = match self.debouncer.take() {
-            Some(debouncer) => debouncer,
-            None => {
-                let sender = self.sender.clone();
-                new_debouncer(QUIET, None, move |events: DebounceEventResult| {
-                    if is_change(&events) {
-                        // Fails only after the thread has ended.
-                        let _ = sender.send(Signal::Changed);
-                    }
-                })?
-            }
-        };
-        self.debouncer.insert(debouncer).watch(folder, RecursiveMode::Recursive)
-    }
-
-    fn warn(&self, folder: &Path, error: &notify_debouncer_full::notify::Error) {
-        let text = format!("changes in {} are not noticed: {error}", folder.display());
-        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
-        if warnings.insert(folder.to_owned(), text.clone()).as_ref() != Some(&text) {
-            tracing::warn!("{text}");
+    /// Watches all folders anew; answers how many of them failed.
+    fn watch(&mut self) -> usize {
+        if self.folders.is_empty() {
+            return 0;
         }
+        let (tree, failed) = Tree::watch(&self.folders);
+        let old = std::mem::replace(&mut self.tree, tree);
+        self.is_late |= old.is_some_and(|old| old.take().is_some());
+        let mut warnings = lock(&self.warnings);
+        warnings.retain(|folder, _| failed.iter().any(|(path, _)| path == folder));
+        for (folder, error) in &failed {
+            warn(&mut warnings, folder, error);
+        }
+        failed.len()
     }
 
     fn tell(&self) {
-        // What came together is told once.
-        let mut is_stopped = false;
-        while let Ok(signal) = self.signals.try_recv() {
-            is_stopped |= matches!(signal, Signal::Stop);
-        }
-        if is_stopped {
-            let _ = self.sender.send(Signal::Stop);
-            return;
-        }
         if let Err(error) = block_on(self.cx.library_changed(None)) {
             tracing::debug!("the host did not take the news of changed folders: {error}");
         }
     }
 }
 
-/// Reading files is no change, though the system reports it. Errors may stand for lost events.
-fn is_change(events: &DebounceEventResult) -> bool {
-    match events {
-        Ok(events) => events.iter().any(|event| !matches!(event.kind, EventKind::Access(_))),
-        Err(_) => true,
+/// Waits for news, at most until a moment.
+///
+/// # Errors
+/// When the system does not let it wait.
+fn wait(tree: Option<&Tree>, stopped: &PipeReader, until: Option<Instant>) -> io::Result<News> {
+    let mut waiting = vec![PollFd::new(stopped.as_fd(), PollFlags::POLLIN)];
+    waiting.extend(tree.map(|tree| PollFd::new(tree.as_fd(), PollFlags::POLLIN)));
+    let timeout = match until {
+        // Rounded up, so that it is not waited for in many short steps.
+        Some(at) => {
+            let ms = at.saturating_duration_since(Instant::now()).as_millis() + 1;
+            PollTimeout::try_from(ms).unwrap_or(PollTimeout::MAX)
+        }
+        None => PollTimeout::NONE,
+    };
+    match poll(&mut waiting, timeout) {
+        Err(Errno::EINTR) => return Ok(News::None),
+        done => done?,
+    };
+    if waiting[0].any().unwrap_or(true) {
+        return Ok(News::Stopped);
     }
+    let news = tree.filter(|_| waiting.get(1).is_some_and(|w| w.any().unwrap_or(true))).and_then(Tree::take);
+    Ok(news.map_or(News::None, |has_directories| News::Changed { has_directories }))
+}
+
+fn warn(warnings: &mut BTreeMap<PathBuf, String>, folder: &Path, error: &io::Error) {
+    let text = format!("changes in {} are not noticed: {error}", folder.display());
+    if warnings.insert(folder.to_owned(), text.clone()).as_ref() != Some(&text) {
+        tracing::warn!("{text}");
+    }
+}
+
+fn lock(warnings: &Warnings) -> MutexGuard<'_, BTreeMap<PathBuf, String>> {
+    warnings.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,7 +6,7 @@
 use zotify_plugin_api::{ProviderError, Result};
 
 /// Raised whenever the same files would be read differently, so that everything is read anew.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The host has everything up to a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,10 @@ use super::{
     state::Stat,
     walk::{Found, stat},
 };
-use crate::tags::{self, Skip, Tags};
+use crate::{
+    folders,
+    tags::{self, Skip, Tags},
+};
 
 /// How much of the audio is looked at, in two places.
 const SAMPLE: u64 = 16 << 10;
@@ -30,11 +33,7 @@ pub(crate) struct Contents {
 /// # Errors
 /// Why it is left out.
 pub(crate) fn read(found: &Found, root: &Path) -> Result<Contents, Skip> {
-    let file = File::open(found.key.path(root)).map_err(|e| skip(&e))?;
-    let metadata = file.metadata().map_err(|e| skip(&e))?;
-    if !metadata.is_file() {
-        return Err(Skip::Unreadable);
-    }
+    let (file, metadata) = folders::open(&found.key.path(root)).map_err(|e| skip(&e))?;
     let stat = stat(&metadata);
     let tags = tags::read(&file, stat.size, &found.key)?;
     let audio_hash = audio_hash(&file, stat.size).map_err(|e| skip(&e))?;

@@ -35,6 +35,8 @@ const MAX_TIME: Duration = Duration::from_secs(3);
 const CHUNK: usize = 100;
 /// Files left out earlier that a run names again.
 const MAX_KNOWN_SKIPS: usize = 500;
+/// How often a run looks again for files that are not found, before it says that they are gone.
+const MAX_LOOKS: u32 = 3;
 /// How often a file may end the process.
 const MAX_DEATHS: u32 = 1;
 /// The longest name of a file that is left out, in characters.
@@ -81,7 +83,10 @@ pub(crate) struct Run {
     /// Files of which one may end the process; they stand in front of the others.
     suspects: HashSet<FileKey>,
     told_artists: HashSet<GroupId>,
+    /// Files that could not be opened this time.
+    unreadable: HashSet<FileKey>,
     total: usize,
+    looks: u32,
     is_swept: bool,
 }
 
@@ -117,6 +122,8 @@ impl Run {
             left_out: LibraryPage::default(),
             suspects: HashSet::new(),
             told_artists: HashSet::new(),
+            unreadable: HashSet::new(),
+            looks: 0,
             is_swept: false,
             start,
         };
@@ -125,35 +132,45 @@ impl Run {
     }
 
     fn plan(&mut self) {
-        let mut files = std::mem::take(&mut self.start.walk.files);
+        let files = std::mem::take(&mut self.start.walk.files);
         self.suspects = self.start.interrupted.files.iter().filter_map(|f| FileKey::from_locator(f)).collect();
         self.leave_out_deadly(&files);
-        if !self.suspects.is_empty() {
-            files.sort_by_key(|found| !self.suspects.contains(&found.key));
-        }
         self.look_for_missing_drives(&files);
-        let mut seen = HashSet::with_capacity(files.len());
-        for found in files {
-            let image = self.start.walk.image(&found.key).map_or(0, |image| image.version);
-            match self.state.files.get(&found.key) {
-                Some(entry) if entry.skip.is_some() && !entry.gone && entry.stat == found.stat => {
-                    let entry = entry.clone();
-                    self.name_left_out(&found, &entry);
-                }
-                Some(entry) if self.is_current(entry, &found, image) => {}
-                _ => self.work.push_back(found.clone()),
+        let state = std::mem::take(&mut self.state);
+        let mut files = files.into_iter().peekable();
+        state.each(|flat, entry| {
+            while let Some(found) = files.next_if(|found| found.key.cmp_flat(flat).is_lt()) {
+                self.work.push_back(found);
             }
-            seen.insert(found.key);
+            match files.next_if(|found| found.key.cmp_flat(flat).is_eq()) {
+                Some(found) => self.compare(found, entry),
+                None => self.miss(flat, entry),
+            }
+        });
+        self.work.extend(files);
+        self.state = state;
+        if !self.suspects.is_empty() {
+            self.work.make_contiguous().sort_by_key(|found| !self.suspects.contains(&found.key));
         }
-        // What is gone can be told, and a move be told from a copy, only where everything was seen.
-        if self.trouble.is_none() {
-            let base = self.position.base;
-            let lost = self
-                .state
-                .files
-                .iter()
-                .filter(|(file, entry)| !seen.contains(*file) && (!entry.gone || entry.page > base));
-            lost.for_each(|(file, entry)| self.vanished.add(file, entry));
+    }
+
+    /// A file that was there, and is.
+    fn compare(&mut self, found: Found, entry: &Entry) {
+        if entry.skip.is_some() && !entry.gone && entry.stat == found.stat {
+            return self.name_left_out(&found, entry);
+        }
+        let image = self.start.walk.image(&found.key).map_or(0, |image| image.version);
+        if !self.is_current(entry, &found, image) {
+            self.work.push_back(found);
+        }
+    }
+
+    /// A file that was there, and is not found. What is gone can be told, and a move be told from a copy, only where
+    /// everything was seen.
+    fn miss(&mut self, flat: &[u8], entry: &Entry) {
+        let is_news = !entry.gone || entry.page > self.position.base;
+        if let (true, None, Some(file)) = (is_news, &self.trouble, FileKey::from_flat(flat)) {
+            self.vanished.add(&file, entry);
         }
     }
 
@@ -165,8 +182,8 @@ impl Run {
         }
         let deadly = std::mem::take(&mut self.suspects);
         for found in files.iter().filter(|found| deadly.contains(&found.key)) {
-            let known = self.state.files.get(&found.key).cloned().unwrap_or_default();
-            let skip = Some(Skip::Damaged.code().to_owned());
+            let known = self.state.get(&found.key).unwrap_or_default();
+            let skip = Some(Skip::Damaged);
             self.state.set(&found.key, Entry { stat: found.stat, skip, gone: false, ..known }, self.position.next);
         }
     }
@@ -193,7 +210,7 @@ impl Run {
     /// A folder that held music and now holds none is taken for a drive that is missing.
     fn look_for_missing_drives(&mut self, files: &[Found]) {
         let filled: HashSet<_> = files.iter().map(|found| found.key.folder).collect();
-        let held: HashSet<_> = self.state.files.iter().filter(|(_, e)| !e.gone).map(|(file, _)| file.folder).collect();
+        let held = &self.state.held;
         let emptied = self.start.folders.present.iter().find(|f| held.contains(&f.id) && !filled.contains(&f.id));
         let emptied = emptied.map(|folder| folder.path.clone()).or_else(|| self.unmounted(files));
         if let (None, Some(path)) = (&self.trouble, emptied) {
@@ -205,10 +222,17 @@ impl Run {
     fn unmounted(&self, files: &[Found]) -> Option<PathBuf> {
         let below =
             |file: &FileKey, mount: &FileKey| file.folder == mount.folder && file.rel().starts_with(mount.rel());
+        let held_any = |mount: &FileKey| {
+            let mut any = false;
+            self.state.each(|flat, entry| {
+                any |= !entry.gone && FileKey::from_flat(flat).is_some_and(|file| below(&file, mount));
+            });
+            any
+        };
         let lost = self.state.mounts.iter().find(|mount| {
             !self.start.walk.mounts.contains(mount)
                 && !files.iter().any(|found| below(&found.key, mount))
-                && self.state.files.iter().any(|(file, entry)| !entry.gone && below(file, mount))
+                && held_any(mount)
         })?;
         let path = lost.path(&self.start.folders.get(lost.folder)?.path);
         path.is_dir().then_some(path)
@@ -247,7 +271,7 @@ impl Run {
             draft.page.removed.push(uri);
         }
         let told = &mut self.told_artists;
-        let mut items = draft.groups.into_items(&self.state, |artist| told.insert(artist));
+        let mut items = draft.groups.into_items(&mut self.state, |artist| told.insert(artist));
         items.append(&mut draft.tracks);
         draft.page.upsert = items.into();
         let left = self.work.len() + self.waiting.len();
@@ -301,8 +325,8 @@ impl Run {
     fn tell(&mut self, draft: &mut Draft, found: &Found, contents: Contents) -> Result<()> {
         let file = &found.key;
         let tags = contents.tags;
-        let known = self.state.files.get(file).filter(|entry| !entry.gone);
-        let first_page = known.map_or(self.position.next, |entry| entry.first_page);
+        let known = self.state.get(file).filter(|entry| !entry.gone);
+        let first_page = known.as_ref().map_or(self.position.next, |entry| entry.first_page);
         let mut added_ms = known.map(|entry| entry.added_ms).unwrap_or_else(|| match self.start.listing {
             Listing::Changes => self.start.now_ms,
             // Of files that were there before the library was, the age is all there is.
@@ -349,19 +373,22 @@ impl Run {
 
     /// Names a file that cannot be read. What the host knows of it stays as it is.
     fn leave_out(&mut self, draft: &mut Draft, found: &Found, skip: Skip) -> Result<()> {
-        let known = self.state.files.get(&found.key).cloned();
+        let known = self.state.get(&found.key);
         if let Some(entry) = known.as_ref().filter(|entry| entry.is_track && !entry.gone) {
             self.name_unchanged(&mut draft.page, &found.key, entry)?;
         }
         if skip == Skip::Vanished {
             return Ok(());
         }
-        draft.page.skipped.push(skipped(found, skip.code()));
+        if !skip.is_lasting() {
+            self.unreadable.insert(found.key.clone());
+        }
+        draft.page.skipped.push(skipped(found, skip));
         draft.bytes += found.key.rel.len() + 100;
         if skip.is_lasting() {
             let known = known.unwrap_or_else(|| Entry { first_page: self.position.next, ..Entry::default() });
             let image = self.start.walk.image(&found.key).map_or(0, |image| image.version);
-            let skip = Some(skip.code().to_owned());
+            let skip = Some(skip);
             let entry = Entry { stat: found.stat, image, page: self.position.next, skip, gone: false, ..known };
             self.state.set(&found.key, entry, self.position.next);
         }
@@ -371,8 +398,8 @@ impl Run {
     /// Names a file again that an earlier run left out, as long as it did not change.
     fn name_left_out(&mut self, found: &Found, entry: &Entry) {
         let mut page = std::mem::take(&mut self.left_out);
-        if page.skipped.len() < MAX_KNOWN_SKIPS {
-            page.skipped.push(skipped(found, entry.skip.as_deref().unwrap_or_default()));
+        if let Some(skip) = entry.skip.filter(|_| page.skipped.len() < MAX_KNOWN_SKIPS) {
+            page.skipped.push(skipped(found, skip));
         }
         if entry.is_track && self.name_unchanged(&mut page, &found.key, entry).is_err() {
             tracing::error!("a URI of the instance could not be made");
@@ -394,7 +421,7 @@ impl Run {
     }
 }
 
-fn skipped(found: &Found, code: &str) -> Skipped {
+fn skipped(found: &Found, skip: Skip) -> Skipped {
     let name = text::clean(&found.key.rel().to_string_lossy(), MAX_SKIP_NAME).unwrap_or_default();
-    Skipped { name, code: code.to_owned(), detail: Skip::detail(code).to_owned() }
+    Skipped { name, code: skip.code().to_owned(), detail: skip.detail().to_owned() }
 }

@@ -30,6 +30,11 @@ impl Vanished {
         self.files.insert(file.clone(), Lost { stat: entry.stat, added_ms: entry.added_ms });
     }
 
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
     /// Takes the file that now has another path: of the same size and audio, and with the same inode, or the same name,
     /// or the only such one.
     pub(crate) fn take_moved(&mut self, to: &FileKey, stat: Stat, audio_hash: u64) -> Option<(FileKey, Lost)> {

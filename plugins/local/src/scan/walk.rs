@@ -1,24 +1,30 @@
 //! Finding the files.
+//!
+//! Directories are opened relative to the one that holds them, and files looked at relative to theirs: however deep
+//! they lie, the system follows one name at a time, and what is renamed above them meanwhile does no harm.
 
 use std::{
     collections::HashMap,
     ffi::OsStr,
     fs::Metadata,
-    io,
     os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
-    path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
+    panic::resume_unwind,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
 };
-
-use ignore::{DirEntry, WalkBuilder, WalkState};
 
 use super::state::Stat;
 use crate::{
-    artwork::{self, FolderImage},
+    artwork::FolderImage,
     blocking::readers,
-    folders::{Folder, Folders, Trouble, is_audio, is_playlist},
+    folders::{Folder, Folders, Trouble},
     ids::FileKey,
 };
+
+mod directory;
+
+pub(crate) use directory::MAX_DEPTH;
+use directory::{Directory, Lister};
 
 /// An audio file.
 #[derive(Clone, Debug)]
@@ -52,6 +58,33 @@ impl Walk {
         }
         self.images.get(&file.directory()).or_else(|| self.images.get(&file.album_directory()))
     }
+
+    /// Adds what another thread found.
+    fn extend(&mut self, other: Self) {
+        self.files.extend(other.files);
+        self.images.extend(other.images);
+        self.playlists.extend(other.playlists);
+        self.mounts.extend(other.mounts);
+        self.troubles.extend(other.troubles);
+    }
+
+    /// Keeps the better picture of a directory, whatever order they come in.
+    fn offer(&mut self, image: FolderImage) {
+        let order = |i: &FolderImage| (i.rank, i.key.clone());
+        let directory = image.key.directory();
+        match self.images.get(&directory) {
+            Some(known) if order(known) <= order(&image) => {}
+            _ => drop(self.images.insert(directory, image)),
+        }
+    }
+
+    fn sort(&mut self) {
+        self.files.sort_by(|a, b| a.key.cmp(&b.key));
+        self.playlists.sort_unstable();
+        self.mounts.sort_unstable();
+        self.mounts.dedup_by(|inner, outer| inner.folder == outer.folder && inner.rel().starts_with(outer.rel()));
+        self.troubles.sort_by(|a, b| a.path.cmp(&b.path));
+    }
 }
 
 /// What to look for.
@@ -65,117 +98,107 @@ pub(crate) enum Look {
 
 /// Lists the folders on several threads.
 pub(crate) fn walk(folders: &Folders, look: Look) -> Walk {
-    let found = Mutex::new(Walk { troubles: folders.troubles.clone(), ..Walk::default() });
+    let mut found = Walk::default();
     for folder in &folders.present {
-        walk_folder(folders, folder, look, &found);
+        found.extend(walk_folder(folders, folder, look));
     }
-    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    found.files.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-    found.playlists.sort_unstable();
-    found.mounts.sort_unstable();
-    found.mounts.dedup_by(|inner, outer| inner.folder == outer.folder && inner.rel().starts_with(outer.rel()));
+    found.sort();
+    // What is missing altogether says more than a directory that is.
+    found.troubles.splice(0..0, folders.troubles.iter().cloned());
     found
 }
 
-fn walk_folder(folders: &Folders, folder: &Folder, look: Look, found: &Mutex<Walk>) {
-    let root = folder.path.clone();
-    let links = folders.clone();
-    let walker = WalkBuilder::new(&folder.path)
-        .standard_filters(false)
-        .follow_links(folders.follow_links())
-        .threads(readers())
-        .filter_entry(move |entry| {
-            entry.depth() == 0
-                || (!is_junk(entry.file_name()) && (!entry.path_is_symlink() || links.follows(entry.path())))
-        })
-        .build_parallel();
-    walker.run(|| {
-        let root = &root;
-        Box::new(move |entry| {
-            match entry {
-                Ok(entry) => visit(&entry, folder, root, look, found),
-                Err(error) => note(&error, root, found),
+fn walk_folder(folders: &Folders, folder: &Folder, look: Look) -> Walk {
+    let queue = Queue::new(Directory::root(folder));
+    let lister = Lister::new(folders, folder, look);
+    let run = || {
+        let mut found = Walk::default();
+        while let Some(directory) = queue.take() {
+            let mut busy = Busy { queue: &queue, inside: Vec::new() };
+            busy.inside = lister.list(&directory, &mut found);
+        }
+        found
+    };
+    thread::scope(|scope| {
+        // A thread that cannot be started is one less; this one always works.
+        let others: Vec<_> =
+            (1..readers()).filter_map(|_| thread::Builder::new().spawn_scoped(scope, run).ok()).collect();
+        let mut found = run();
+        for other in others {
+            // Without what that thread saw, files would look deleted.
+            found.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        found
+    })
+}
+
+/// Directories to list. The last one comes first: what is open at once are the directories above a few.
+struct Queue {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+struct Waiting {
+    directories: Vec<Directory>,
+    /// How many are being listed.
+    busy: usize,
+}
+
+impl Queue {
+    fn new(root: Directory) -> Self {
+        Self { waiting: Mutex::new(Waiting { directories: vec![root], busy: 0 }), changed: Condvar::new() }
+    }
+
+    /// The next directory, once there is one; none when all are listed.
+    fn take(&self) -> Option<Directory> {
+        let mut waiting = self.lock();
+        loop {
+            if let Some(directory) = waiting.directories.pop() {
+                waiting.busy += 1;
+                return Some(directory);
             }
-            WalkState::Continue
-        })
-    });
-}
-
-fn visit(entry: &DirEntry, folder: &Folder, root: &Path, look: Look, found: &Mutex<Walk>) {
-    let path = entry.path();
-    if look == Look::Audio && entry.depth() > 0 && entry.file_type().is_some_and(|t| t.is_dir()) {
-        note_mount(entry, folder, root, found);
-    }
-    if !entry.file_type().is_some_and(|t| t.is_file()) {
-        return;
-    }
-    let Ok(rel) = path.strip_prefix(root) else { return };
-    match look {
-        Look::Playlists if is_playlist(path) => lock(found).playlists.push(FileKey::new(folder.id, rel)),
-        Look::Audio if is_audio(path) => {
-            // A file that went away meanwhile is none.
-            let Ok(metadata) = entry.metadata() else { return };
-            let file = Found { key: FileKey::new(folder.id, rel), stat: stat(&metadata) };
-            lock(found).files.push(file);
-        }
-        Look::Audio if artwork::rank(path).is_some() => {
-            let Ok(metadata) = entry.metadata() else { return };
-            let stat = stat(&metadata);
-            let image = FolderImage::new(FileKey::new(folder.id, rel), stat.size, stat.mtime_ns);
-            if let Some(image) = image {
-                lock(found).offer(image);
+            if waiting.busy == 0 {
+                return None;
             }
-        }
-        _ => {}
-    }
-}
-
-fn note_mount(directory: &DirEntry, folder: &Folder, root: &Path, found: &Mutex<Walk>) {
-    let is_mount = directory.metadata().is_ok_and(|metadata| metadata.dev() != folder.identity.0);
-    if let (true, Ok(rel)) = (is_mount, directory.path().strip_prefix(root)) {
-        lock(found).mounts.push(FileKey::new(folder.id, rel));
-    }
-}
-
-impl Walk {
-    /// Keeps the better picture of a directory, whatever order they come in.
-    fn offer(&mut self, image: FolderImage) {
-        let order = |i: &FolderImage| (i.rank, i.key.clone());
-        let directory = image.key.directory();
-        match self.images.get(&directory) {
-            Some(known) if order(known) <= order(&image) => {}
-            _ => drop(self.images.insert(directory, image)),
+            waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
     }
-}
 
-/// A folder that cannot be listed makes the run partial; what went away meanwhile does not, nor do links in circles.
-fn note(error: &ignore::Error, root: &Path, found: &Mutex<Walk>) {
-    let Some(io_error) = error.io_error() else { return };
-    if io_error.kind() == io::ErrorKind::NotFound {
-        return;
+    fn done(&self, inside: Vec<Directory>) {
+        let mut waiting = self.lock();
+        waiting.busy -= 1;
+        let is_end = waiting.busy == 0 && waiting.directories.is_empty();
+        if !inside.is_empty() || is_end {
+            self.changed.notify_all();
+        }
+        waiting.directories.extend(inside);
     }
-    let path = error_path(error).unwrap_or(root);
-    lock(found).troubles.push(Trouble::unreadable(path, io_error));
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-fn error_path(error: &ignore::Error) -> Option<&Path> {
-    match error {
-        ignore::Error::WithPath { path, .. } => Some(path),
-        ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => error_path(err),
-        _ => None,
+/// A directory that is being listed, and what is inside. Its end is told even by a panic, so that nobody waits for it.
+struct Busy<'a> {
+    queue: &'a Queue,
+    inside: Vec<Directory>,
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.queue.done(std::mem::take(&mut self.inside));
     }
 }
 
 /// What a file looks like now.
 pub(crate) fn stat(metadata: &Metadata) -> Stat {
-    let mtime_ns = metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
-    Stat { size: metadata.len(), mtime_ns, inode: metadata.ino() }
+    Stat::new(metadata.len(), (metadata.mtime(), metadata.mtime_nsec()), metadata.ino())
 }
 
 /// Names that systems and devices leave behind, never music. Other names with a dot in front are read: there are bands
 /// such as .38 Special.
-fn is_junk(name: &OsStr) -> bool {
+pub(crate) fn is_junk(name: &OsStr) -> bool {
     const NAMES: &[&str] = &[
         "@eaDir",
         "#recycle",
@@ -195,8 +218,4 @@ fn is_junk(name: &OsStr) -> bool {
     name.as_bytes().starts_with(b"._")
         || name.as_bytes().starts_with(b".Trash")
         || NAMES.iter().any(|junk| name == *junk)
-}
-
-fn lock(found: &Mutex<Walk>) -> MutexGuard<'_, Walk> {
-    found.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,6 +3,7 @@
 
 mod artwork;
 mod files;
+mod fire;
 mod fixtures;
 mod library;
 mod media;

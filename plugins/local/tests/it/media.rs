@@ -30,6 +30,15 @@ async fn tracks_are_files() {
     let error = open(&library, &track.uri, None, Some("opus")).await.unwrap_err();
     assert_eq!((error.kind, error.code.as_deref()), (ErrorKind::Unsupported, Some("no_transcoding")));
 
+    // 16 bits at 8 kHz are 128 kbit/s.
+    let limited = async |max_bitrate| {
+        let request = MediaRequest { uri: track.uri.clone(), locator: None, format: None, max_bitrate };
+        library.local.open_media(call(request)).await
+    };
+    assert_eq!(limited(Some(128)).await.unwrap(), expected);
+    let error = limited(Some(127)).await.unwrap_err();
+    assert_eq!((error.kind, error.code.as_deref()), (ErrorKind::Unsupported, Some("no_transcoding")));
+
     let long = library.tracks().into_iter().find(|t| t.uri.id().starts_with("h-")).unwrap().clone();
     assert!(open(&library, &long.uri, long.locator.as_deref(), None).await.is_ok());
     assert_eq!(open(&library, &long.uri, None, None).await.unwrap_err().kind, ErrorKind::NotFound);
