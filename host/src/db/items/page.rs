@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
+use zotify_plugin_api::Kind;
 
 use crate::{
     db::{Db, Dialect, query::Sql},
@@ -17,7 +18,7 @@ pub struct Source {
     pub before: Vec<String>,
 }
 
-/// What a list is sorted by; ties by URI.
+/// What a list is sorted by; ties by id, that is, in the order in which they came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Folded title or name.
@@ -94,7 +95,7 @@ pub struct Slice {
     /// Whether the largest comes first.
     pub descending: bool,
     /// The last row of the part before.
-    pub after: Option<(Key, String)>,
+    pub after: Option<(Key, i64)>,
     /// Rows at most.
     pub limit: i64,
 }
@@ -107,7 +108,7 @@ pub struct Part {
     /// How many.
     pub count: i64,
     /// The last row, where more follow.
-    pub last: Option<(Key, String)>,
+    pub last: Option<(Key, i64)>,
 }
 
 /// Part of a library.
@@ -130,7 +131,7 @@ pub async fn children(
     db: &Db,
     sources: &[Source],
     parent: &str,
-    after: Option<(Key, String)>,
+    after: Option<(Key, i64)>,
     limit: i64,
 ) -> sqlx::Result<Part> {
     let filter = Filter { parent: Some(parent.to_owned()), ..Filter::default() };
@@ -140,20 +141,20 @@ pub async fn children(
 
 fn select(sql: &mut Sql, dialect: Dialect, source: &Source, filter: &Filter, slice: &Slice) {
     let column = slice.order.column();
-    sql.push("SELECT i.id, i.uri, i.").push(column).push(" AS k FROM items i");
+    sql.push("SELECT i.id, i.").push(column).push(" AS k FROM items i");
     if let Some(artist) = &filter.artist {
-        sql.push(" JOIN item_artists a ON a.account_id = i.account_id AND a.item_uri = i.uri AND a.artist_uri = ");
+        sql.push(" JOIN item_artists a ON a.item_id = i.id AND a.library = i.library AND a.kind = i.kind AND a.artist_uri = ");
         sql.bind(artist.clone());
     }
-    sql.push(" WHERE i.saved = 1 AND i.account_id = ").bind(source.account.clone());
+    sql.push(" WHERE i.saved = 1 AND i.library = ").push_library(&source.account);
     narrow(sql, dialect, source, filter);
-    if let Some((key, uri)) = &slice.after {
-        sql.push(" AND (i.").push(column).push(", i.uri) ").push(if slice.descending { "< (" } else { "> (" });
+    if let Some((key, id)) = &slice.after {
+        sql.push(" AND (i.").push(column).push(", i.id) ").push(if slice.descending { "< (" } else { "> (" });
         bind_key(sql, key);
-        sql.push(", ").bind(uri.clone()).push(")");
+        sql.push(", ").bind(*id).push(")");
     }
     let direction = direction(slice.descending);
-    sql.push(" ORDER BY i.").push(column).push(direction).push(", i.uri").push(direction);
+    sql.push(" ORDER BY i.").push(column).push(direction).push(", i.id").push(direction);
     sql.push(" LIMIT ").push_int(slice.limit + 1);
 }
 
@@ -190,8 +191,8 @@ fn narrow(sql: &mut Sql, dialect: Dialect, source: &Source, filter: &Filter) {
 /// Leaves out what an earlier account of the same instance already shows.
 pub(super) fn not_before(sql: &mut Sql, source: &Source) {
     if !source.before.is_empty() {
-        sql.push(" AND NOT EXISTS (SELECT 1 FROM items o WHERE o.uri = i.uri AND o.saved = 1 AND o.account_id IN ");
-        sql.bind_list(source.before.iter().cloned()).push(")");
+        sql.push(" AND NOT EXISTS (SELECT 1 FROM items o WHERE o.uri = i.uri AND o.saved = 1 AND o.library IN ");
+        sql.push_libraries(&source.before).push(")");
     }
 }
 
@@ -210,15 +211,9 @@ fn matching(sql: &mut Sql, dialect: Dialect, accounts: &[String], kinds: &[&str]
 
 /// A full-text expression of SQLite that looks at some accounts and kinds only.
 pub(super) fn scoped(accounts: &[String], kinds: &[&str], words: &fold::Query) -> String {
-    let any = |terms: &mut dyn Iterator<Item = &str>| {
-        terms.map(|term| format!("\"{}\"", term.replace('"', ""))).collect::<Vec<_>>().join(" OR ")
-    };
-    let mut expression = format!("words : ({})", words.expression(Dialect::Sqlite));
-    expression.push_str(&format!(" AND scope : ({})", any(&mut accounts.iter().map(String::as_str))));
-    if !kinds.is_empty() {
-        expression.push_str(&format!(" AND scope : ({})", any(&mut kinds.iter().copied())));
-    }
-    expression
+    let kinds = if kinds.is_empty() { &Kind::ALL.map(Kind::as_str) } else { kinds };
+    let pairs = accounts.iter().flat_map(|account| kinds.iter().map(move |kind| format!("\"_{account}_{kind}\"")));
+    format!("({}) AND ({})", words.expression(Dialect::Sqlite), pairs.collect::<Vec<_>>().join(" OR "))
 }
 
 pub(super) fn bind_key(sql: &mut Sql, key: &Key) {
@@ -232,16 +227,16 @@ fn direction(descending: bool) -> &'static str {
     if descending { " DESC" } else { " ASC" }
 }
 
-/// Wraps a selection of (id, uri, k) so that its first rows come as one. Documents are only read for those.
+/// Wraps a selection of (id, k) so that its first rows come as one. Documents are only read for those.
 pub(super) fn joined(slice: &Slice, selection: impl FnOnce(&mut Sql)) -> Sql {
     let direction = direction(slice.descending);
     let mut sql = Sql::new("SELECT COALESCE(string_agg(d.doc, ',' ORDER BY d.rn) FILTER (WHERE d.rn <= ");
     sql.push_int(slice.limit).push("), ''), COUNT(*), MAX(CASE WHEN d.rn = ").push_int(slice.limit);
-    sql.push(" THEN d.k END), MAX(CASE WHEN d.rn = ").push_int(slice.limit).push(" THEN d.uri END) FROM (");
-    sql.push("SELECT p.k, p.uri, i.doc, row_number() OVER (ORDER BY p.k").push(direction).push(", p.uri");
-    sql.push(direction).push(") AS rn FROM (SELECT u.id, u.uri, u.k FROM (");
+    sql.push(" THEN d.k END), MAX(CASE WHEN d.rn = ").push_int(slice.limit).push(" THEN d.id END) FROM (");
+    sql.push("SELECT p.k, p.id, i.doc, row_number() OVER (ORDER BY p.k").push(direction).push(", p.id");
+    sql.push(direction).push(") AS rn FROM (SELECT u.id, u.k FROM (");
     selection(&mut sql);
-    sql.push(") u ORDER BY u.k").push(direction).push(", u.uri").push(direction).push(" LIMIT ");
+    sql.push(") u ORDER BY u.k").push(direction).push(", u.id").push(direction).push(" LIMIT ");
     sql.push_int(slice.limit + 1).push(") p JOIN items i ON i.id = p.id) d");
     sql
 }
@@ -264,16 +259,16 @@ pub async fn entries(db: &Db, account: &str, playlist: &str, after: i64, limit: 
     sql.push(
         " THEN d.position END) FROM (SELECT p.position, p.head || COALESCE(i.doc, p.doc) || '}' AS doc,
           row_number() OVER (ORDER BY p.position) AS rn
-          FROM playlist_items p LEFT JOIN items i ON i.account_id = p.account_id AND i.uri = p.item_uri
-          WHERE p.account_id = ",
+          FROM playlist_items p LEFT JOIN items i ON i.library = p.library AND i.uri = p.item_uri
+          WHERE p.library = ",
     );
-    sql.bind(account.to_owned()).push(" AND p.playlist_uri = ").bind(playlist.to_owned());
+    sql.push_library(account).push(" AND p.playlist_uri = ").bind(playlist.to_owned());
     sql.push(" AND p.position > ").bind(after).push(" ORDER BY p.position LIMIT ").push_int(limit + 1).push(") d");
     let row = sql.query().fetch_one(db.read()).await?;
     let rows: i64 = row.try_get(1)?;
     let mut part = Part { json: row.try_get(0)?, count: rows.min(limit), last: None };
     if rows > limit {
-        part.last = Some((Key::Int(row.try_get(2)?), String::new()));
+        part.last = Some((Key::Int(row.try_get(2)?), 0));
     }
     Ok(part)
 }
