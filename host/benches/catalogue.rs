@@ -297,7 +297,8 @@ impl Library {
         track.genres = vec![["Rock", "Pop", "Jazz", "Ambient"][artist % 4].into()];
         track.playable = Some(true);
         track.locator = Some(format!("music/{artist}/{album}/{n}.flac"));
-        track.artwork = vec![Artwork { locator: format!("music/{artist}/{album}/cover.jpg"), width: Some(600), height: Some(600) }];
+        track.artwork =
+            vec![Artwork { locator: format!("music/{artist}/{album}/cover.jpg"), width: Some(600), height: Some(600) }];
         track
     }
 }

@@ -80,6 +80,13 @@ impl Sql {
         self.push("(SELECT id FROM libraries WHERE account_id IN ").bind_list(accounts.iter().cloned()).push(")")
     }
 
+    /// Asks how the database would go about it.
+    #[cfg(test)]
+    pub fn explain(mut self) -> Self {
+        self.text.insert_str(0, "EXPLAIN QUERY PLAN ");
+        self
+    }
+
     /// The finished statement.
     pub fn query(self) -> Query<'static, Any, AnyArguments> {
         sqlx::query_with(AssertSqlSafe(self.text), self.args)

@@ -116,14 +116,17 @@ pub async fn list(db: &Db, sources: &[Source], filter: &Filter, slice: &Slice) -
     if sources.is_empty() {
         return Ok(Part::default());
     }
-    let sql = joined(slice, |sql| {
+    fetch(db, statement(db.dialect(), sources, filter, slice), slice).await
+}
+
+fn statement(dialect: Dialect, sources: &[Source], filter: &Filter, slice: &Slice) -> Sql {
+    joined(slice, |sql| {
         for (n, source) in sources.iter().enumerate() {
             sql.push(if n == 0 { "SELECT * FROM (" } else { " UNION ALL SELECT * FROM (" });
-            select(sql, db.dialect(), source, filter, slice);
+            select(sql, dialect, source, filter, slice);
             sql.push(") s").push_int(i64::try_from(n).unwrap_or(0));
         }
-    });
-    fetch(db, sql, slice).await
+    })
 }
 
 /// The children of an album or show, in order.
@@ -179,8 +182,16 @@ fn narrow(sql: &mut Sql, dialect: Dialect, source: &Source, filter: &Filter) {
     if let Some(playable) = filter.playable {
         sql.push(if playable { " AND i.playable <> 0" } else { " AND i.playable = 0" });
     }
-    if let Some(missing) = filter.missing {
-        sql.push(if missing { " AND i.missing_since IS NOT NULL" } else { " AND i.missing_since IS NULL" });
+    match filter.missing {
+        // They are few and have an index of their own.
+        Some(true) => {
+            sql.push(" AND i.id IN (SELECT m.id FROM items m WHERE m.missing_run IS NOT NULL");
+            sql.push(" AND m.missing_since IS NOT NULL AND m.library = ").push_library(&source.account).push(")");
+        }
+        Some(false) => {
+            sql.push(" AND i.missing_since IS NULL");
+        }
+        None => {}
     }
     if let Some(words) = &filter.words {
         matching(sql, dialect, std::slice::from_ref(&source.account), filter.kind.as_slice(), words);
@@ -271,4 +282,80 @@ pub async fn entries(db: &Db, account: &str, playlist: &str, after: i64, limit: 
         part.last = Some((Key::Int(row.try_get(2)?), 0));
     }
     Ok(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What SQLite does for a list, one step per line.
+    async fn plan(db: &Db, filter: &Filter, slice: &Slice) -> String {
+        let sources = ["a", "b"].map(|account| Source { account: account.into(), before: Vec::new() });
+        let sql = statement(Dialect::Sqlite, &sources, filter, slice).explain();
+        let rows = sql.query().fetch_all(db.read()).await.unwrap();
+        rows.iter().map(|row| row.try_get::<String, _>(3).unwrap()).collect::<Vec<_>>().join("\n")
+    }
+
+    fn slice(order: Order, descending: bool, after: bool) -> Slice {
+        let key = if order.is_number() { Key::Int(7) } else { Key::Text("x".into()) };
+        Slice { order, descending, after: after.then_some((key, 7)), limit: 50 }
+    }
+
+    #[tokio::test]
+    async fn every_list_walks_an_index() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::connect(&format!("sqlite://{}/zotify.db", dir.path().display())).await.unwrap();
+        db.migrate().await.unwrap();
+        let tracks = || Filter { kind: Some("track"), ..Filter::default() };
+        for (order, index) in [
+            (Order::Title, "items_title (library=? AND kind=? AND saved=?"),
+            (Order::Artist, "items_artist (library=? AND kind=? AND saved=?"),
+            (Order::AddedAt, "items_added (library=? AND kind=? AND saved=?"),
+            (Order::ReleaseDate, "items_released (library=? AND kind=? AND saved=?"),
+        ] {
+            for (descending, after) in [(false, false), (false, true), (true, false), (true, true)] {
+                let slice = slice(order, descending, after);
+                // What is tested row by row on the way.
+                for filter in [
+                    tracks(),
+                    Filter { genre: Some("rock".into()), ..tracks() },
+                    Filter { playable: Some(true), missing: Some(false), ..tracks() },
+                    Filter { released_from: Some("1990".into()), released_before: Some("2000".into()), ..tracks() },
+                ] {
+                    let plan = plan(&db, &filter, &slice).await;
+                    assert_eq!(
+                        plan.matches(&format!("SEARCH i USING INDEX {index}")).count()
+                            + plan.matches(&format!("SEARCH i USING COVERING INDEX {index}")).count(),
+                        2,
+                        "{slice:?}\n{plan}"
+                    );
+                    assert!(!plan.contains("SCAN i"), "{plan}");
+                }
+                // What names few items by itself, which are then sorted.
+                for (filter, index) in [
+                    (
+                        Filter { parent: Some("x:album:1".into()), ..tracks() },
+                        "i USING INDEX items_parent (library=? AND parent_uri=?",
+                    ),
+                    (
+                        Filter { artist: Some("x:artist:1".into()), ..tracks() },
+                        "a USING PRIMARY KEY (library=? AND artist_uri=? AND kind=?)",
+                    ),
+                    (Filter { missing: Some(true), ..tracks() }, "i USING INTEGER PRIMARY KEY (rowid=?)"),
+                    (Filter { words: fold::Query::parse("x"), ..tracks() }, "i USING INTEGER PRIMARY KEY (rowid=?)"),
+                ] {
+                    let plan = plan(&db, &filter, &slice).await;
+                    assert_eq!(plan.matches(&format!("SEARCH {index}")).count(), 2, "{filter:?} {slice:?}\n{plan}");
+                    assert!(!plan.contains("SCAN i\n"), "{plan}");
+                }
+            }
+        }
+        let children = Filter { parent: Some("x:album:1".into()), ..Filter::default() };
+        let plan = plan(&db, &children, &slice(Order::Place, false, true)).await;
+        assert_eq!(
+            plan.matches("items_parent (library=? AND parent_uri=? AND (seq,rowid)>(?,?))").count(),
+            2,
+            "{plan}"
+        );
+    }
 }

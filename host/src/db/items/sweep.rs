@@ -53,11 +53,13 @@ pub async fn missing(tx: &mut Tx, account: &str, run: &str) -> sqlx::Result<Miss
 
 /// How many items the account's library holds.
 pub async fn total(tx: &mut Tx, account: &str) -> sqlx::Result<i64> {
-    sqlx::query("SELECT COUNT(*) FROM items WHERE library = (SELECT id FROM libraries WHERE account_id = $1) AND saved = 1")
-        .bind(account.to_owned())
-        .fetch_one(&mut **tx)
-        .await?
-        .try_get(0)
+    sqlx::query(
+        "SELECT COUNT(*) FROM items WHERE library = (SELECT id FROM libraries WHERE account_id = $1) AND saved = 1",
+    )
+    .bind(account.to_owned())
+    .fetch_one(&mut **tx)
+    .await?
+    .try_get(0)
 }
 
 /// What the run missed waits for confirmation.
@@ -95,7 +97,9 @@ pub async fn remove(tx: &mut Tx, account: &str, run: &str, keep_named: bool) -> 
         );
         removed += demote.bind(account.to_owned()).bind(run.to_owned()).execute(&mut **tx).await?.rows_affected();
     }
-    let delete = sqlx::query("DELETE FROM items WHERE library = (SELECT id FROM libraries WHERE account_id = $1) AND missing_run = $2");
+    let delete = sqlx::query(
+        "DELETE FROM items WHERE library = (SELECT id FROM libraries WHERE account_id = $1) AND missing_run = $2",
+    );
     removed += delete.bind(account.to_owned()).bind(run.to_owned()).execute(&mut **tx).await?.rows_affected();
     Ok(i64::try_from(removed).unwrap_or(i64::MAX))
 }

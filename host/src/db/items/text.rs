@@ -13,13 +13,15 @@ const BATCH: i64 = 2000;
 /// # Errors
 /// When the database fails; what is left is done the next time.
 pub async fn catch_up(db: &Db) -> sqlx::Result<()> {
+    let mut any = false;
     while pending(db).await? {
+        any = true;
         let mut tx = db.write().await?;
         changed(&mut tx).await?;
         added(&mut tx).await?;
         tx.commit().await?;
     }
-    Ok(())
+    if any { db.release_memory().await } else { Ok(()) }
 }
 
 async fn pending(db: &Db) -> sqlx::Result<bool> {

@@ -102,7 +102,11 @@ async fn link_artists(tx: &mut Tx, library: i64, rows: &[Row]) -> sqlx::Result<(
              SELECT i.library, v.column2, i.kind, i.id FROM (VALUES ",
         );
         for (n, (uri, artist)) in chunk.iter().enumerate() {
-            sql.push(if n == 0 { "(" } else { ",(" }).bind((*uri).to_owned()).push(",").bind((*artist).clone()).push(")");
+            sql.push(if n == 0 { "(" } else { ",(" })
+                .bind((*uri).to_owned())
+                .push(",")
+                .bind((*artist).clone())
+                .push(")");
         }
         sql.push(") v JOIN items i ON i.uri = v.column1 WHERE i.library = ").push_int(library);
         // An artist may be credited twice.
@@ -214,12 +218,7 @@ async fn follow(tx: &mut Tx, library: i64, old: &str, new: &str) -> sqlx::Result
         "UPDATE item_artists SET artist_uri = $3 WHERE library = $1 AND artist_uri = $2",
         "UPDATE playlist_items SET item_uri = $3 WHERE library = $1 AND item_uri = $2",
     ] {
-        sqlx::query(statement)
-            .bind(library)
-            .bind(old.to_owned())
-            .bind(new.to_owned())
-            .execute(&mut **tx)
-            .await?;
+        sqlx::query(statement).bind(library).bind(old.to_owned()).bind(new.to_owned()).execute(&mut **tx).await?;
     }
     Ok(())
 }
