@@ -3,14 +3,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::page::{Key, Order, Part, Slice, Source, fetch, joined, scoped};
+use super::page::{Key, Order, Part, Slice, Source, Stretch, fetch, joined, scoped};
 use crate::{
     db::{Db, Dialect, query::Sql},
     mirror::fold,
 };
 
-/// Finds by words that are looked at for one page: what a very common word finds beyond is left out.
-const MAX_CANDIDATES: i64 = 4000;
+/// Finds by words that are looked at: of what a very common word finds, SQLite takes those with the smallest ids, and
+/// PostgreSQL those that it comes across first, which are the same until rows are changed.
+const MAX_CANDIDATES: i64 = 2000;
 
 /// Sorts after every text that starts with the same letters.
 const LAST: char = '\u{10ffff}';
@@ -78,32 +79,23 @@ fn append(mut first: Part, second: Part) -> Part {
 
 async fn titles(db: &Db, sources: &[Source], wanted: &Wanted<'_>, start: &str, slice: &Slice) -> sqlx::Result<Part> {
     let sql = joined(slice, |sql| {
-        let mut n = 0;
-        for source in sources {
-            for kind in wanted.kinds {
-                sql.push(if n == 0 { "SELECT * FROM (" } else { " UNION ALL SELECT * FROM (" });
-                sql.push("SELECT i.id, i.title_key AS k FROM items i WHERE i.library = ");
-                sql.push_library(&source.account).push(" AND i.kind = ").bind((*kind).to_owned());
-                sql.push(" AND i.saved = 1 AND i.title_key < ").bind(format!("{start}{LAST}"));
-                from(sql, start, slice);
-                super::page::not_before(sql, source);
-                sql.push(" ORDER BY i.title_key, i.id LIMIT ").push_int(slice.limit + 1).push(") s").push_int(n);
-                n += 1;
+        let kinds = || sources.iter().flat_map(|source| wanted.kinds.iter().map(move |kind| (source, *kind)));
+        let arms = kinds().flat_map(|(source, kind)| Stretch::of(slice).iter().map(move |s| (source, kind, *s)));
+        for (n, (source, kind, stretch)) in arms.enumerate() {
+            sql.push(if n == 0 { "SELECT * FROM (" } else { " UNION ALL SELECT * FROM (" });
+            sql.push("SELECT i.id, i.title_key AS k FROM items i WHERE i.library = ").push_library(&source.account);
+            sql.push(" AND i.kind = ").bind(kind.to_owned());
+            sql.push(" AND i.saved = 1 AND i.title_key < ").bind(format!("{start}{LAST}"));
+            if stretch == Stretch::All {
+                sql.push(" AND i.title_key >= ").bind(start.to_owned());
             }
+            stretch.push(sql, slice);
+            super::page::not_before(sql, source);
+            sql.push(" ORDER BY i.title_key, i.id LIMIT ").push_int(slice.limit + 1);
+            sql.push(") s").push_int(i64::try_from(n).unwrap_or(0));
         }
     });
     fetch(db, sql, slice).await
-}
-
-fn from(sql: &mut Sql, start: &str, slice: &Slice) {
-    match &slice.after {
-        Some((Key::Text(title), id)) => {
-            sql.push(" AND (i.title_key, i.id) > (").bind(title.clone()).push(", ").bind(*id).push(")");
-        }
-        _ => {
-            sql.push(" AND i.title_key >= ").bind(start.to_owned());
-        }
-    }
 }
 
 async fn found(
