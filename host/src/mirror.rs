@@ -18,7 +18,7 @@ pub use scope::Scope;
 use crate::{
     AppState,
     accounts::{self, Account},
-    db::{self, Tx, now_ms},
+    db::{self, Tx, items, now_ms},
     jobs::{self, Enqueue, JobId, pull::PullLibrary},
     providers::State,
 };
@@ -32,7 +32,8 @@ const PULL_EVERY_MS: i64 = 6 * 3600 * 1000;
 /// Changes that follow each other are read together.
 const CALM: Duration = Duration::from_secs(1);
 
-/// Reads the libraries of all instances once they have started, and again from time to time, until the host stops.
+/// Reads the libraries of all instances once they have started, and again from time to time, and keeps the full-text
+/// index in step, until the host stops.
 pub fn start(app: &AppState) {
     let app = app.clone();
     app.tasks.clone().spawn(async move {
@@ -50,6 +51,9 @@ pub fn start(app: &AppState) {
                 due_at = Instant::now() + DUE_EVERY;
             }
             look(&app, &mut pulled, all_due).await;
+            if let Err(error) = items::catch_up(&app.db).await {
+                tracing::warn!("words of new items are not searchable yet: {error}");
+            }
         }
     });
 }

@@ -1,8 +1,14 @@
 -- The mirror: what the host knows of every account's library.
 
+-- A short name for an account's library: it stands in every index below.
+CREATE TABLE libraries (
+    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    account_id TEXT NOT NULL UNIQUE REFERENCES accounts (id) ON DELETE CASCADE
+);
+
 CREATE TABLE items (
     id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    account_id TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+    library BIGINT NOT NULL REFERENCES libraries (id) ON DELETE CASCADE,
     uri TEXT COLLATE "C" NOT NULL,
     kind TEXT NOT NULL,
     -- 1: in the library; 0: only known because a playlist names it.
@@ -36,41 +42,40 @@ CREATE TABLE items (
     doc TEXT NOT NULL,
     -- The words are folded and split by the host, so no parser of the database sees them.
     search tsvector NOT NULL GENERATED ALWAYS AS (array_to_tsvector(string_to_array(search_text, ' '))) STORED,
-    UNIQUE (account_id, uri)
+    UNIQUE (library, uri)
 );
-CREATE INDEX items_title ON items (account_id, kind, saved, title_key, uri);
-CREATE INDEX items_artist ON items (account_id, kind, saved, artist_key, uri);
-CREATE INDEX items_added ON items (account_id, kind, saved, added_at, uri);
-CREATE INDEX items_released ON items (account_id, kind, saved, release_date, uri);
-CREATE INDEX items_parent ON items (account_id, parent_uri, seq, uri) WHERE parent_uri <> '';
+-- Ties are in the order of ids.
+CREATE INDEX items_title ON items (library, kind, saved, title_key, id);
+CREATE INDEX items_artist ON items (library, kind, saved, artist_key, id);
+CREATE INDEX items_added ON items (library, kind, saved, added_at, id);
+CREATE INDEX items_released ON items (library, kind, saved, release_date, id);
+CREATE INDEX items_parent ON items (library, parent_uri, seq, id) WHERE parent_uri <> '';
 CREATE INDEX items_search ON items USING GIN (search);
-CREATE INDEX items_missing ON items (account_id, missing_run) WHERE missing_run IS NOT NULL;
+CREATE INDEX items_missing ON items (library, missing_run) WHERE missing_run IS NOT NULL;
 
 CREATE TABLE item_artists (
-    account_id TEXT NOT NULL,
-    item_uri TEXT COLLATE "C" NOT NULL,
+    library BIGINT NOT NULL,
     artist_uri TEXT COLLATE "C" NOT NULL,
     -- The kind of the item.
     kind TEXT NOT NULL,
-    pos BIGINT NOT NULL,
-    PRIMARY KEY (account_id, item_uri, artist_uri),
-    FOREIGN KEY (account_id, item_uri) REFERENCES items (account_id, uri) ON DELETE CASCADE ON UPDATE CASCADE
+    item_id BIGINT NOT NULL REFERENCES items (id) ON DELETE CASCADE,
+    PRIMARY KEY (library, artist_uri, kind, item_id)
 );
-CREATE INDEX item_artists_artist ON item_artists (account_id, artist_uri, kind, item_uri);
+CREATE INDEX item_artists_item ON item_artists (item_id);
 
 CREATE TABLE playlists (
-    account_id TEXT NOT NULL,
+    library BIGINT NOT NULL,
     uri TEXT COLLATE "C" NOT NULL,
     version TEXT,
     -- The version whose entries are held, and the run that read them.
     entries_version TEXT,
     entries_run TEXT,
-    PRIMARY KEY (account_id, uri),
-    FOREIGN KEY (account_id, uri) REFERENCES items (account_id, uri) ON DELETE CASCADE ON UPDATE CASCADE
+    PRIMARY KEY (library, uri),
+    FOREIGN KEY (library, uri) REFERENCES items (library, uri) ON DELETE CASCADE ON UPDATE CASCADE
 );
 
 CREATE TABLE playlist_items (
-    account_id TEXT NOT NULL,
+    library BIGINT NOT NULL,
     playlist_uri TEXT COLLATE "C" NOT NULL,
     position BIGINT NOT NULL,
     entry_id TEXT NOT NULL,
@@ -78,10 +83,10 @@ CREATE TABLE playlist_items (
     -- The entry as JSON up to its item, which follows from items.doc or, where there is none, from doc.
     head TEXT NOT NULL,
     doc TEXT NOT NULL,
-    PRIMARY KEY (account_id, playlist_uri, position),
-    FOREIGN KEY (account_id, playlist_uri) REFERENCES playlists (account_id, uri) ON DELETE CASCADE ON UPDATE CASCADE
+    PRIMARY KEY (library, playlist_uri, position),
+    FOREIGN KEY (library, playlist_uri) REFERENCES playlists (library, uri) ON DELETE CASCADE ON UPDATE CASCADE
 );
-CREATE INDEX playlist_items_item ON playlist_items (account_id, item_uri) WHERE item_uri IS NOT NULL;
+CREATE INDEX playlist_items_item ON playlist_items (library, item_uri) WHERE item_uri IS NOT NULL;
 
 CREATE TABLE pull_runs (
     id TEXT PRIMARY KEY,

@@ -1,8 +1,15 @@
 -- The mirror: what the host knows of every account's library.
 
-CREATE TABLE items (
+-- A short name for an account's library: it stands in every index below.
+CREATE TABLE libraries (
     id INTEGER PRIMARY KEY,
-    account_id TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+    account_id TEXT NOT NULL UNIQUE REFERENCES accounts (id) ON DELETE CASCADE
+);
+
+CREATE TABLE items (
+    -- Never given twice: the full-text index is filled in the order of ids.
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    library BIGINT NOT NULL REFERENCES libraries (id) ON DELETE CASCADE,
     uri TEXT NOT NULL,
     kind TEXT NOT NULL,
     -- 1: in the library; 0: only known because a playlist names it.
@@ -34,40 +41,39 @@ CREATE TABLE items (
     -- Folded words with single spaces; empty where it is not to be found by words.
     search_text TEXT NOT NULL,
     doc TEXT NOT NULL,
-    UNIQUE (account_id, uri)
+    UNIQUE (library, uri)
 );
-CREATE INDEX items_title ON items (account_id, kind, saved, title_key, uri);
-CREATE INDEX items_artist ON items (account_id, kind, saved, artist_key, uri);
-CREATE INDEX items_added ON items (account_id, kind, saved, added_at, uri);
-CREATE INDEX items_released ON items (account_id, kind, saved, release_date, uri);
-CREATE INDEX items_parent ON items (account_id, parent_uri, seq, uri) WHERE parent_uri <> '';
-CREATE INDEX items_missing ON items (account_id, missing_run) WHERE missing_run IS NOT NULL;
+-- Ties are in the order of ids, which every index of this database ends with.
+CREATE INDEX items_title ON items (library, kind, saved, title_key);
+CREATE INDEX items_artist ON items (library, kind, saved, artist_key);
+CREATE INDEX items_added ON items (library, kind, saved, added_at);
+CREATE INDEX items_released ON items (library, kind, saved, release_date);
+CREATE INDEX items_parent ON items (library, parent_uri, seq) WHERE parent_uri <> '';
+CREATE INDEX items_missing ON items (library, missing_run) WHERE missing_run IS NOT NULL;
 
 CREATE TABLE item_artists (
-    account_id TEXT NOT NULL,
-    item_uri TEXT NOT NULL,
+    library BIGINT NOT NULL,
     artist_uri TEXT NOT NULL,
     -- The kind of the item.
     kind TEXT NOT NULL,
-    pos BIGINT NOT NULL,
-    PRIMARY KEY (account_id, item_uri, artist_uri),
-    FOREIGN KEY (account_id, item_uri) REFERENCES items (account_id, uri) ON DELETE CASCADE ON UPDATE CASCADE
+    item_id BIGINT NOT NULL REFERENCES items (id) ON DELETE CASCADE,
+    PRIMARY KEY (library, artist_uri, kind, item_id)
 ) WITHOUT ROWID;
-CREATE INDEX item_artists_artist ON item_artists (account_id, artist_uri, kind, item_uri);
+CREATE INDEX item_artists_item ON item_artists (item_id);
 
 CREATE TABLE playlists (
-    account_id TEXT NOT NULL,
+    library BIGINT NOT NULL,
     uri TEXT NOT NULL,
     version TEXT,
     -- The version whose entries are held, and the run that read them.
     entries_version TEXT,
     entries_run TEXT,
-    PRIMARY KEY (account_id, uri),
-    FOREIGN KEY (account_id, uri) REFERENCES items (account_id, uri) ON DELETE CASCADE ON UPDATE CASCADE
+    PRIMARY KEY (library, uri),
+    FOREIGN KEY (library, uri) REFERENCES items (library, uri) ON DELETE CASCADE ON UPDATE CASCADE
 ) WITHOUT ROWID;
 
 CREATE TABLE playlist_items (
-    account_id TEXT NOT NULL,
+    library BIGINT NOT NULL,
     playlist_uri TEXT NOT NULL,
     position BIGINT NOT NULL,
     entry_id TEXT NOT NULL,
@@ -75,10 +81,10 @@ CREATE TABLE playlist_items (
     -- The entry as JSON up to its item, which follows from items.doc or, where there is none, from doc.
     head TEXT NOT NULL,
     doc TEXT NOT NULL,
-    PRIMARY KEY (account_id, playlist_uri, position),
-    FOREIGN KEY (account_id, playlist_uri) REFERENCES playlists (account_id, uri) ON DELETE CASCADE ON UPDATE CASCADE
+    PRIMARY KEY (library, playlist_uri, position),
+    FOREIGN KEY (library, playlist_uri) REFERENCES playlists (library, uri) ON DELETE CASCADE ON UPDATE CASCADE
 ) WITHOUT ROWID;
-CREATE INDEX playlist_items_item ON playlist_items (account_id, item_uri) WHERE item_uri IS NOT NULL;
+CREATE INDEX playlist_items_item ON playlist_items (library, item_uri) WHERE item_uri IS NOT NULL;
 
 CREATE TABLE pull_runs (
     id TEXT PRIMARY KEY,
@@ -115,20 +121,20 @@ CREATE TABLE pull_skips (
     PRIMARY KEY (run_id, n)
 ) WITHOUT ROWID;
 
--- Full text. Words are folded and split by the host, so the tokenizer has nothing left to do; `scope` narrows a search to
--- accounts and kinds inside the index.
+-- Full text. Words are folded and split by the host, so the tokenizer has nothing left to do; the first word of each row names
+-- account and kind, so that a search is narrowed inside the index. Rows get into it in batches, a moment after they were
+-- written: all up to `items_text.done` are, but for those in `items_text_changed`.
 CREATE VIRTUAL TABLE items_fts USING fts5 (
-    scope, words,
-    content = '', contentless_delete = 1, detail = 'column', prefix = '1 2 3', tokenize = 'unicode61 remove_diacritics 0'
+    words, content = '', contentless_delete = 1, detail = 'none', prefix = '1 2 3', tokenize = "ascii tokenchars '_'"
 );
-CREATE TRIGGER items_fts_insert AFTER INSERT ON items WHEN new.search_text <> '' BEGIN
-    INSERT INTO items_fts (rowid, scope, words) VALUES (new.id, new.account_id || ' ' || new.kind, new.search_text);
-END;
-CREATE TRIGGER items_fts_delete AFTER DELETE ON items WHEN old.search_text <> '' BEGIN
+CREATE TABLE items_text (done BIGINT NOT NULL);
+INSERT INTO items_text (done) VALUES (0);
+CREATE TABLE items_text_changed (id INTEGER PRIMARY KEY);
+CREATE TRIGGER items_text_delete AFTER DELETE ON items
+WHEN old.search_text <> '' AND old.id <= (SELECT done FROM items_text) BEGIN
     DELETE FROM items_fts WHERE rowid = old.id;
 END;
-CREATE TRIGGER items_fts_update AFTER UPDATE OF search_text ON items WHEN new.search_text <> old.search_text BEGIN
-    DELETE FROM items_fts WHERE rowid = old.id;
-    INSERT INTO items_fts (rowid, scope, words)
-        SELECT new.id, new.account_id || ' ' || new.kind, new.search_text WHERE new.search_text <> '';
+CREATE TRIGGER items_text_update AFTER UPDATE OF search_text ON items
+WHEN new.search_text <> old.search_text AND old.id <= (SELECT done FROM items_text) BEGIN
+    INSERT INTO items_text_changed (id) VALUES (new.id) ON CONFLICT DO NOTHING;
 END;

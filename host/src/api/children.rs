@@ -80,7 +80,7 @@ pub async fn list_show_episodes(
 /// Where a list of children goes on.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 enum After {
-    Mirror(Key, String),
+    Mirror(Key, i64),
     Provider(String),
 }
 
@@ -159,7 +159,7 @@ async fn held(
     limit: i64,
 ) -> ApiResult<(Part, Option<After>)> {
     let after = match after {
-        Some(After::Mirror(key, uri)) => Some((key, uri)),
+        Some(After::Mirror(key, id)) => Some((key, id)),
         _ => None,
     };
     let first = after.is_none();
@@ -175,7 +175,7 @@ async fn held(
         // An album without tracks is an empty list; an unknown one is not found.
         lookup::item(app, scope, uri).await?;
     }
-    let last = part.last.take().map(|(key, uri)| After::Mirror(key, uri));
+    let last = part.last.take().map(|(key, id)| After::Mirror(key, id));
     Ok((part, last))
 }
 

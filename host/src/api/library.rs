@@ -169,7 +169,7 @@ pub(super) async fn list(
     let filter = query.filter(kind)?;
     let scope = Scope::of(app, principal).await?.narrowed(query.providers.as_deref(), query.account.as_deref())?;
     let list = format!("library:{kind}:{order:?}:{descending}");
-    let after: Option<(Key, String)> = paging.after(&list)?;
+    let after: Option<(Key, i64)> = paging.after(&list)?;
     if after.as_ref().is_some_and(|(key, _)| !order.fits(key)) {
         return Err(invalid_cursor());
     }

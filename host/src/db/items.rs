@@ -3,6 +3,7 @@
 mod page;
 mod search;
 mod sweep;
+mod text;
 mod write;
 
 use std::collections::HashSet;
@@ -14,7 +15,8 @@ use super::query::Sql;
 pub use page::{Filter, Key, Order, Part, Slice, Source, children, entries, list};
 pub use search::{Hit, Wanted, search};
 pub use sweep::{Missing, forget_unnamed, give_up_marks, hold, mark_missing, missing, remove, total};
-pub use write::{added_at, mark_removed, rename, seen, upsert};
+pub use text::catch_up;
+pub use write::{added_at, library, mark_removed, rename, seen, upsert};
 
 /// An item with what only the host may see of it.
 #[derive(Clone, Debug)]
@@ -50,9 +52,12 @@ pub async fn find_many<'e>(
     accounts: &[String],
     uris: &[String],
 ) -> sqlx::Result<Vec<Stored>> {
-    let mut sql = Sql::new("SELECT account_id, uri, doc, locator, artwork, parent_uri FROM items WHERE account_id IN ");
-    sql.bind_list(accounts.iter().cloned()).push(" AND uri IN ").bind_list(uris.iter().cloned());
-    sql.push(" ORDER BY saved DESC, account_id");
+    let mut sql = Sql::new(
+        "SELECT l.account_id, i.uri, i.doc, i.locator, i.artwork, i.parent_uri
+         FROM libraries l JOIN items i ON i.library = l.id WHERE l.account_id IN ",
+    );
+    sql.bind_list(accounts.iter().cloned()).push(" AND i.uri IN ").bind_list(uris.iter().cloned());
+    sql.push(" ORDER BY i.saved DESC, l.account_id");
     let rows = sql.query().fetch_all(db).await?;
     let mut known = HashSet::new();
     let mut found = Vec::with_capacity(rows.len());
@@ -80,9 +85,12 @@ pub async fn contained<'e>(
     accounts: &[String],
     uris: &[String],
 ) -> sqlx::Result<Vec<(String, String)>> {
-    let mut sql = Sql::new("SELECT uri, account_id FROM items WHERE saved = 1 AND account_id IN ");
-    sql.bind_list(accounts.iter().cloned()).push(" AND uri IN ").bind_list(uris.iter().cloned());
-    sql.push(" ORDER BY uri, account_id");
+    let mut sql = Sql::new(
+        "SELECT i.uri, l.account_id FROM libraries l JOIN items i ON i.library = l.id
+         WHERE i.saved = 1 AND l.account_id IN ",
+    );
+    sql.bind_list(accounts.iter().cloned()).push(" AND i.uri IN ").bind_list(uris.iter().cloned());
+    sql.push(" ORDER BY i.uri, l.account_id");
     sql.query().fetch_all(db).await?.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
@@ -104,10 +112,10 @@ pub struct Count {
 /// Counts by account and kind.
 pub async fn counts<'e>(db: impl Executor<'e, Database = Any>, accounts: &[String]) -> sqlx::Result<Vec<Count>> {
     let mut sql = Sql::new(
-        "SELECT account_id, kind, COUNT(*), CAST(SUM(duration_ms) AS BIGINT), COUNT(missing_since)
-         FROM items WHERE saved = 1 AND account_id IN ",
+        "SELECT l.account_id, i.kind, COUNT(*), CAST(SUM(i.duration_ms) AS BIGINT), COUNT(i.missing_since)
+         FROM libraries l JOIN items i ON i.library = l.id WHERE i.saved = 1 AND l.account_id IN ",
     );
-    sql.bind_list(accounts.iter().cloned()).push(" GROUP BY account_id, kind ORDER BY account_id, kind");
+    sql.bind_list(accounts.iter().cloned()).push(" GROUP BY l.account_id, i.kind ORDER BY l.account_id, i.kind");
     let rows = sql.query().fetch_all(db).await?;
     rows.iter()
         .map(|row| {
@@ -126,8 +134,8 @@ pub async fn counts<'e>(db: impl Executor<'e, Database = Any>, accounts: &[Strin
 pub async fn duplicates<'e>(db: impl Executor<'e, Database = Any>, accounts: &[String]) -> sqlx::Result<i64> {
     let mut sql = Sql::new(
         "SELECT COUNT(*) - COUNT(DISTINCT isrc) FROM items
-         WHERE saved = 1 AND kind = 'track' AND isrc IS NOT NULL AND account_id IN ",
+         WHERE saved = 1 AND kind = 'track' AND isrc IS NOT NULL AND library IN (SELECT id FROM libraries WHERE account_id IN ",
     );
-    sql.bind_list(accounts.iter().cloned());
+    sql.bind_list(accounts.iter().cloned()).push(")");
     sql.query().fetch_one(db).await?.try_get(0)
 }

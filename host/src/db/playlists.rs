@@ -39,8 +39,8 @@ pub async fn next_due<'e>(
 ) -> sqlx::Result<Option<Due>> {
     let row = sqlx::query(
         "SELECT p.uri, i.locator, p.version FROM playlists p
-         JOIN items i ON i.account_id = p.account_id AND i.uri = p.uri
-         WHERE p.account_id = $1 AND i.seen_run = $2 AND COALESCE(p.entries_run, '') <> $2
+         JOIN items i ON i.library = p.library AND i.uri = p.uri
+         WHERE p.library = (SELECT id FROM libraries WHERE account_id = $1) AND i.seen_run = $2 AND COALESCE(p.entries_run, '') <> $2
            AND (p.version IS NULL OR p.entries_version IS NULL OR p.version <> p.entries_version)
          ORDER BY p.uri LIMIT 1",
     )
@@ -53,8 +53,9 @@ pub async fn next_due<'e>(
 
 /// Replaces all entries of a playlist at once.
 pub async fn replace_entries(tx: &mut Tx, account: &str, playlist: &str, entries: &[Entry]) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM playlist_items WHERE account_id = $1 AND playlist_uri = $2")
-        .bind(account.to_owned())
+    let library = super::items::library(tx, account).await?;
+    sqlx::query("DELETE FROM playlist_items WHERE library = $1 AND playlist_uri = $2")
+        .bind(library)
         .bind(playlist.to_owned())
         .execute(&mut **tx)
         .await?;
@@ -62,10 +63,10 @@ pub async fn replace_entries(tx: &mut Tx, account: &str, playlist: &str, entries
     for chunk in entries.chunks(ROWS) {
         let mut sql = Sql::many(
             tx,
-            "INSERT INTO playlist_items (account_id, playlist_uri, position, entry_id, item_uri, head, doc) VALUES ",
+            "INSERT INTO playlist_items (library, playlist_uri, position, entry_id, item_uri, head, doc) VALUES ",
         );
         for (n, entry) in chunk.iter().enumerate() {
-            sql.push(if n == 0 { "(" } else { ",(" }).bind(account.to_owned()).push(",").bind(playlist.to_owned());
+            sql.push(if n == 0 { "(" } else { ",(" }).push_int(library).push(",").bind(playlist.to_owned());
             sql.push(",").bind(position).push(",").bind(entry.entry_id.clone()).push(",").bind(entry.item_uri.clone());
             sql.push(",").bind(entry.head.clone()).push(",").bind(entry.doc.clone()).push(")");
             position += 1;
@@ -80,7 +81,7 @@ pub async fn replace_entries(tx: &mut Tx, account: &str, playlist: &str, entries
 pub async fn done(tx: &mut Tx, account: &str, playlist: &str, run: &str, version: Option<&str>) -> sqlx::Result<()> {
     sqlx::query(
         "UPDATE playlists SET entries_run = $3, entries_version = COALESCE($4, entries_version)
-         WHERE account_id = $1 AND uri = $2",
+         WHERE library = (SELECT id FROM libraries WHERE account_id = $1) AND uri = $2",
     )
     .bind(account.to_owned())
     .bind(playlist.to_owned())

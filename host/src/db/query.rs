@@ -70,6 +70,23 @@ impl Sql {
         self
     }
 
+    /// Adds the number of an account's library.
+    pub fn push_library(&mut self, account: &str) -> &mut Self {
+        self.push("(SELECT id FROM libraries WHERE account_id = ").bind(account.to_owned()).push(")")
+    }
+
+    /// Adds the numbers of accounts' libraries, in parentheses.
+    pub fn push_libraries(&mut self, accounts: &[String]) -> &mut Self {
+        self.push("(SELECT id FROM libraries WHERE account_id IN ").bind_list(accounts.iter().cloned()).push(")")
+    }
+
+    /// Asks how the database would go about it.
+    #[cfg(test)]
+    pub fn explain(mut self) -> Self {
+        self.text.insert_str(0, "EXPLAIN QUERY PLAN ");
+        self
+    }
+
     /// The finished statement.
     pub fn query(self) -> Query<'static, Any, AnyArguments> {
         sqlx::query_with(AssertSqlSafe(self.text), self.args)

@@ -47,11 +47,16 @@ fn stands_alone(c: char) -> bool {
     matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{20000}'..='\u{323af}')
 }
 
+/// Arrows, signs, stars, emoji: what people put into titles as if it were a word.
+fn is_symbol(c: char) -> bool {
+    matches!(c, '×' | '÷' | '\u{2190}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}')
+}
+
 /// The words of one stretch of folded text without spaces.
 fn parts(chunk: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     for c in chunk.chars() {
-        if stands_alone(c) {
+        if stands_alone(c) || is_symbol(c) {
             parts.push(c.to_string());
             parts.push(String::new());
         } else if !c.is_alphanumeric() {
@@ -66,7 +71,7 @@ fn parts(chunk: &str) -> Vec<String> {
 
 /// `AC/DC` is also one word, `acdc`, and `don't` is `dont`; that makes no sense of characters that stand alone.
 fn joined(parts: &[String]) -> Option<String> {
-    let alone = |part: &String| part.chars().next().is_some_and(stands_alone);
+    let alone = |part: &String| part.chars().next().is_some_and(|c| stands_alone(c) || is_symbol(c));
     let word = || parts.concat();
     (parts.len() > 1 && !parts.iter().any(alone)).then(word).filter(|word| word.len() <= MAX_WORD)
 }
@@ -74,7 +79,8 @@ fn joined(parts: &[String]) -> Option<String> {
 /// The key to sort a title or name by: its folded words, or where it has none, the text itself.
 pub fn key(text: &str) -> String {
     let folded = fold(text);
-    let mut key = folded.split_whitespace().flat_map(parts).collect::<Vec<_>>().join(" ");
+    let plain = |part: &String| !part.starts_with(is_symbol);
+    let mut key = folded.split_whitespace().flat_map(parts).filter(plain).collect::<Vec<_>>().join(" ");
     if key.is_empty() {
         key = folded.chars().filter(|c| !c.is_control()).collect::<String>().trim().to_owned();
     }
@@ -114,8 +120,8 @@ impl Query {
         (!chunks.is_empty()).then_some(Self { chunks })
     }
 
-    /// The query in the language of the database's full-text index. Words hold letters and digits only, so there is
-    /// nothing to escape.
+    /// The query in the language of the database's full-text index. Words hold letters, digits and symbols only,
+    /// so there is nothing to escape.
     pub fn expression(&self, dialect: Dialect) -> String {
         let (and, or, term): (_, _, fn(&str, &str) -> String) = match dialect {
             Dialect::Sqlite => (" AND ", " OR ", |word, star| format!("\"{word}\"{star}")),
@@ -164,6 +170,7 @@ mod tests {
         assert_eq!(key("'Heroes'"), "heroes");
         assert_eq!(key("AC/DC"), "ac dc");
         assert_eq!(key("★"), "★");
+        assert_eq!(key("🌊 Ocean"), "ocean");
         assert_eq!(key(" \u{7} "), "");
         assert!(key(&"é".repeat(500)).len() <= MAX_KEY);
     }
@@ -172,7 +179,8 @@ mod tests {
     fn search_text_holds_split_and_joined_words() {
         assert_eq!(search_text(["Don't Stop", "AC/DC", "don't"]), "dont don t stop acdc ac dc");
         assert_eq!(search_text(["椎名林檎 Live"]), "椎 名 林 檎 live");
-        assert_eq!(search_text(["", "  ", "★"]), "");
+        assert_eq!(search_text(["", "  ", "-- !"]), "");
+        assert_eq!(search_text(["I♥NY 🌊"]), "i ♥ ny 🌊");
     }
 
     #[test]
@@ -186,7 +194,8 @@ mod tests {
             query.expression(Dialect::Postgres),
             "('acdc':* | ('ac':* & 'dc':*)) & ('or':*) & ('11':* | ('1' & '1')) & ('b':*)"
         );
-        assert_eq!(Query::parse(" ★ -- \" "), None);
+        assert_eq!(Query::parse(" ' -- \" "), None);
+        assert_eq!(Query::parse("★").unwrap().expression(Dialect::Sqlite), "(\"★\"*)");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
+use zotify_plugin_api::Kind;
 
 use crate::{
     db::{Db, Dialect, query::Sql},
@@ -17,7 +18,7 @@ pub struct Source {
     pub before: Vec<String>,
 }
 
-/// What a list is sorted by; ties by URI.
+/// What a list is sorted by; ties by id, that is, in the order in which they came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Folded title or name.
@@ -94,7 +95,7 @@ pub struct Slice {
     /// Whether the largest comes first.
     pub descending: bool,
     /// The last row of the part before.
-    pub after: Option<(Key, String)>,
+    pub after: Option<(Key, i64)>,
     /// Rows at most.
     pub limit: i64,
 }
@@ -107,7 +108,7 @@ pub struct Part {
     /// How many.
     pub count: i64,
     /// The last row, where more follow.
-    pub last: Option<(Key, String)>,
+    pub last: Option<(Key, i64)>,
 }
 
 /// Part of a library.
@@ -115,14 +116,50 @@ pub async fn list(db: &Db, sources: &[Source], filter: &Filter, slice: &Slice) -
     if sources.is_empty() {
         return Ok(Part::default());
     }
-    let sql = joined(slice, |sql| {
-        for (n, source) in sources.iter().enumerate() {
+    fetch(db, statement(db.dialect(), sources, filter, slice), slice).await
+}
+
+fn statement(dialect: Dialect, sources: &[Source], filter: &Filter, slice: &Slice) -> Sql {
+    joined(slice, |sql| {
+        let arms = sources.iter().flat_map(|source| Stretch::of(slice).iter().map(move |stretch| (source, *stretch)));
+        for (n, (source, stretch)) in arms.enumerate() {
             sql.push(if n == 0 { "SELECT * FROM (" } else { " UNION ALL SELECT * FROM (" });
-            select(sql, db.dialect(), source, filter, slice);
+            select(sql, dialect, source, filter, slice, stretch);
             sql.push(") s").push_int(i64::try_from(n).unwrap_or(0));
         }
-    });
-    fetch(db, sql, slice).await
+    })
+}
+
+/// Which rows of the order. SQLite can't start in the middle of rows with one key when a condition compares key and id at
+/// once, and all rows of a first pull may share the time at which they came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stretch {
+    All,
+    /// With the key of the last row, after its id.
+    Ties,
+    /// With keys after that.
+    Beyond,
+}
+
+impl Stretch {
+    /// The parts that make up the rows after the slice's start.
+    pub(super) fn of(slice: &Slice) -> &'static [Self] {
+        if slice.after.is_none() { &[Self::All] } else { &[Self::Ties, Self::Beyond] }
+    }
+
+    /// Adds the condition on the rows' key and id.
+    pub(super) fn push(self, sql: &mut Sql, slice: &Slice) {
+        let (Some((key, id)), column) = (&slice.after, slice.order.column()) else { return };
+        let compare = if slice.descending { " < " } else { " > " };
+        match self {
+            Self::All => {}
+            Self::Ties => {
+                bind_key(sql.push(" AND i.").push(column).push(" = "), key);
+                sql.push(" AND i.id").push(compare).bind(*id);
+            }
+            Self::Beyond => bind_key(sql.push(" AND i.").push(column).push(compare), key),
+        }
+    }
 }
 
 /// The children of an album or show, in order.
@@ -130,7 +167,7 @@ pub async fn children(
     db: &Db,
     sources: &[Source],
     parent: &str,
-    after: Option<(Key, String)>,
+    after: Option<(Key, i64)>,
     limit: i64,
 ) -> sqlx::Result<Part> {
     let filter = Filter { parent: Some(parent.to_owned()), ..Filter::default() };
@@ -138,28 +175,30 @@ pub async fn children(
     list(db, sources, &filter, &slice).await
 }
 
-fn select(sql: &mut Sql, dialect: Dialect, source: &Source, filter: &Filter, slice: &Slice) {
+fn select(sql: &mut Sql, dialect: Dialect, source: &Source, filter: &Filter, slice: &Slice, stretch: Stretch) {
     let column = slice.order.column();
-    sql.push("SELECT i.id, i.uri, i.").push(column).push(" AS k FROM items i");
-    if let Some(artist) = &filter.artist {
-        sql.push(" JOIN item_artists a ON a.account_id = i.account_id AND a.item_uri = i.uri AND a.artist_uri = ");
-        sql.bind(artist.clone());
+    sql.push("SELECT i.id, i.").push(column).push(" AS k FROM items i WHERE ");
+    // Without statistics SQLite takes the index of the order for better than one that names few rows. A plus keeps a
+    // condition out of its choice.
+    let few = filter.artist.is_some() || filter.missing == Some(true);
+    let plus = |few: bool| if few && dialect == Dialect::Sqlite { "+" } else { "" };
+    sql.push(plus(few)).push("i.library = ").push_library(&source.account);
+    let few = plus(few || filter.parent.is_some());
+    sql.push(" AND ").push(few).push("i.saved = 1");
+    if let Some(kind) = filter.kind {
+        sql.push(" AND ").push(few).push("i.kind = ").bind(kind.to_owned());
     }
-    sql.push(" WHERE i.saved = 1 AND i.account_id = ").bind(source.account.clone());
     narrow(sql, dialect, source, filter);
-    if let Some((key, uri)) = &slice.after {
-        sql.push(" AND (i.").push(column).push(", i.uri) ").push(if slice.descending { "< (" } else { "> (" });
-        bind_key(sql, key);
-        sql.push(", ").bind(uri.clone()).push(")");
-    }
+    stretch.push(sql, slice);
     let direction = direction(slice.descending);
-    sql.push(" ORDER BY i.").push(column).push(direction).push(", i.uri").push(direction);
+    sql.push(" ORDER BY i.").push(column).push(direction).push(", i.id").push(direction);
     sql.push(" LIMIT ").push_int(slice.limit + 1);
 }
 
 fn narrow(sql: &mut Sql, dialect: Dialect, source: &Source, filter: &Filter) {
-    if let Some(kind) = filter.kind {
-        sql.push(" AND i.kind = ").bind(kind.to_owned());
+    if let Some(artist) = &filter.artist {
+        sql.push(" AND i.id IN (SELECT a.item_id FROM item_artists a WHERE a.artist_uri = ").bind(artist.clone());
+        sql.push(" AND a.library = ").push_library(&source.account).push(")");
     }
     if let Some(parent) = &filter.parent {
         sql.push(" AND i.parent_uri <> '' AND i.parent_uri = ").bind(parent.clone());
@@ -178,8 +217,16 @@ fn narrow(sql: &mut Sql, dialect: Dialect, source: &Source, filter: &Filter) {
     if let Some(playable) = filter.playable {
         sql.push(if playable { " AND i.playable <> 0" } else { " AND i.playable = 0" });
     }
-    if let Some(missing) = filter.missing {
-        sql.push(if missing { " AND i.missing_since IS NOT NULL" } else { " AND i.missing_since IS NULL" });
+    match filter.missing {
+        // They are few and have an index of their own.
+        Some(true) => {
+            sql.push(" AND i.id IN (SELECT m.id FROM items m WHERE m.missing_run IS NOT NULL");
+            sql.push(" AND m.missing_since IS NOT NULL AND m.library = ").push_library(&source.account).push(")");
+        }
+        Some(false) => {
+            sql.push(" AND i.missing_since IS NULL");
+        }
+        None => {}
     }
     if let Some(words) = &filter.words {
         matching(sql, dialect, std::slice::from_ref(&source.account), filter.kind.as_slice(), words);
@@ -190,8 +237,8 @@ fn narrow(sql: &mut Sql, dialect: Dialect, source: &Source, filter: &Filter) {
 /// Leaves out what an earlier account of the same instance already shows.
 pub(super) fn not_before(sql: &mut Sql, source: &Source) {
     if !source.before.is_empty() {
-        sql.push(" AND NOT EXISTS (SELECT 1 FROM items o WHERE o.uri = i.uri AND o.saved = 1 AND o.account_id IN ");
-        sql.bind_list(source.before.iter().cloned()).push(")");
+        sql.push(" AND NOT EXISTS (SELECT 1 FROM items o WHERE o.uri = i.uri AND o.saved = 1 AND o.library IN ");
+        sql.push_libraries(&source.before).push(")");
     }
 }
 
@@ -210,18 +257,12 @@ fn matching(sql: &mut Sql, dialect: Dialect, accounts: &[String], kinds: &[&str]
 
 /// A full-text expression of SQLite that looks at some accounts and kinds only.
 pub(super) fn scoped(accounts: &[String], kinds: &[&str], words: &fold::Query) -> String {
-    let any = |terms: &mut dyn Iterator<Item = &str>| {
-        terms.map(|term| format!("\"{}\"", term.replace('"', ""))).collect::<Vec<_>>().join(" OR ")
-    };
-    let mut expression = format!("words : ({})", words.expression(Dialect::Sqlite));
-    expression.push_str(&format!(" AND scope : ({})", any(&mut accounts.iter().map(String::as_str))));
-    if !kinds.is_empty() {
-        expression.push_str(&format!(" AND scope : ({})", any(&mut kinds.iter().copied())));
-    }
-    expression
+    let kinds = if kinds.is_empty() { &Kind::ALL.map(Kind::as_str) } else { kinds };
+    let pairs = accounts.iter().flat_map(|account| kinds.iter().map(move |kind| format!("\"_{account}_{kind}\"")));
+    format!("({}) AND ({})", words.expression(Dialect::Sqlite), pairs.collect::<Vec<_>>().join(" OR "))
 }
 
-pub(super) fn bind_key(sql: &mut Sql, key: &Key) {
+fn bind_key(sql: &mut Sql, key: &Key) {
     match key {
         Key::Int(value) => sql.bind(*value),
         Key::Text(value) => sql.bind(value.clone()),
@@ -232,16 +273,16 @@ fn direction(descending: bool) -> &'static str {
     if descending { " DESC" } else { " ASC" }
 }
 
-/// Wraps a selection of (id, uri, k) so that its first rows come as one. Documents are only read for those.
+/// Wraps a selection of (id, k) so that its first rows come as one. Documents are only read for those.
 pub(super) fn joined(slice: &Slice, selection: impl FnOnce(&mut Sql)) -> Sql {
     let direction = direction(slice.descending);
     let mut sql = Sql::new("SELECT COALESCE(string_agg(d.doc, ',' ORDER BY d.rn) FILTER (WHERE d.rn <= ");
     sql.push_int(slice.limit).push("), ''), COUNT(*), MAX(CASE WHEN d.rn = ").push_int(slice.limit);
-    sql.push(" THEN d.k END), MAX(CASE WHEN d.rn = ").push_int(slice.limit).push(" THEN d.uri END) FROM (");
-    sql.push("SELECT p.k, p.uri, i.doc, row_number() OVER (ORDER BY p.k").push(direction).push(", p.uri");
-    sql.push(direction).push(") AS rn FROM (SELECT u.id, u.uri, u.k FROM (");
+    sql.push(" THEN d.k END), MAX(CASE WHEN d.rn = ").push_int(slice.limit).push(" THEN d.id END) FROM (");
+    sql.push("SELECT p.k, p.id, i.doc, row_number() OVER (ORDER BY p.k").push(direction).push(", p.id");
+    sql.push(direction).push(") AS rn FROM (SELECT u.id, u.k FROM (");
     selection(&mut sql);
-    sql.push(") u ORDER BY u.k").push(direction).push(", u.uri").push(direction).push(" LIMIT ");
+    sql.push(") u ORDER BY u.k").push(direction).push(", u.id").push(direction).push(" LIMIT ");
     sql.push_int(slice.limit + 1).push(") p JOIN items i ON i.id = p.id) d");
     sql
 }
@@ -264,16 +305,74 @@ pub async fn entries(db: &Db, account: &str, playlist: &str, after: i64, limit: 
     sql.push(
         " THEN d.position END) FROM (SELECT p.position, p.head || COALESCE(i.doc, p.doc) || '}' AS doc,
           row_number() OVER (ORDER BY p.position) AS rn
-          FROM playlist_items p LEFT JOIN items i ON i.account_id = p.account_id AND i.uri = p.item_uri
-          WHERE p.account_id = ",
+          FROM playlist_items p LEFT JOIN items i ON i.library = p.library AND i.uri = p.item_uri
+          WHERE p.library = ",
     );
-    sql.bind(account.to_owned()).push(" AND p.playlist_uri = ").bind(playlist.to_owned());
+    sql.push_library(account).push(" AND p.playlist_uri = ").bind(playlist.to_owned());
     sql.push(" AND p.position > ").bind(after).push(" ORDER BY p.position LIMIT ").push_int(limit + 1).push(") d");
     let row = sql.query().fetch_one(db.read()).await?;
     let rows: i64 = row.try_get(1)?;
     let mut part = Part { json: row.try_get(0)?, count: rows.min(limit), last: None };
     if rows > limit {
-        part.last = Some((Key::Int(row.try_get(2)?), String::new()));
+        part.last = Some((Key::Int(row.try_get(2)?), 0));
     }
     Ok(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What SQLite does for a list of one library, one step per line.
+    async fn plan(db: &Db, filter: &Filter, slice: &Slice) -> String {
+        let source = Source { account: "a".into(), before: Vec::new() };
+        let sql = statement(Dialect::Sqlite, &[source], filter, slice).explain();
+        let rows = sql.query().fetch_all(db.read()).await.unwrap();
+        rows.iter().map(|row| row.try_get::<String, _>(3).unwrap()).collect::<Vec<_>>().join("\n")
+    }
+
+    fn tracks() -> Filter {
+        Filter { kind: Some("track"), ..Filter::default() }
+    }
+
+    #[tokio::test]
+    async fn every_list_walks_an_index() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::connect(&format!("sqlite://{}/zotify.db", dir.path().display())).await.unwrap();
+        db.migrate().await.unwrap();
+        // What names few items by itself, which are then sorted.
+        let few = [
+            (Filter { parent: Some("x:album:1".into()), ..tracks() }, "items_parent (library=? AND parent_uri=?"),
+            (Filter { artist: Some("x:artist:1".into()), ..tracks() }, "PRIMARY KEY (library=? AND artist_uri=?)"),
+            (Filter { missing: Some(true), ..tracks() }, "items_missing (library=? AND missing_run>?)"),
+        ];
+        for (order, index, key) in [
+            (Order::Title, "items_title", "title_key"),
+            (Order::Artist, "items_artist", "artist_key"),
+            (Order::AddedAt, "items_added", "added_at"),
+            (Order::ReleaseDate, "items_released", "release_date"),
+        ] {
+            let last = if order.is_number() { Key::Int(7) } else { Key::Text("x".into()) };
+            for (descending, compare) in [(false, '>'), (true, '<')] {
+                let mut slice = Slice { order, descending, after: None, limit: 50 };
+                let start = format!("{index} (library=? AND kind=? AND saved=?");
+                // What is tested row by row on the way.
+                for filter in [tracks(), Filter { genre: Some("rock".into()), playable: Some(true), ..tracks() }] {
+                    slice.after = None;
+                    let first = plan(&db, &filter, &slice).await;
+                    assert!(first.contains(&format!("{start})")), "{slice:?}\n{first}");
+                    slice.after = Some((last.clone(), 7));
+                    let next = plan(&db, &filter, &slice).await;
+                    assert!(next.contains(&format!("{start} AND {key}=? AND rowid{compare}?)")), "{slice:?}\n{next}");
+                    assert!(next.contains(&format!("{start} AND {key}{compare}?)")), "{slice:?}\n{next}");
+                    assert!(!(first + &next).contains("SCAN i"), "{next}");
+                }
+                for (filter, index) in &few {
+                    let plan = plan(&db, filter, &slice).await;
+                    assert_eq!(plan.matches(index).count(), 2, "{filter:?} {slice:?}\n{plan}");
+                    assert!(!plan.contains("SCAN i"), "{plan}");
+                }
+            }
+        }
+    }
 }

@@ -3,21 +3,22 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::page::{Key, Order, Part, Slice, Source, fetch, joined, scoped};
+use super::page::{Key, Order, Part, Slice, Source, Stretch, fetch, joined, scoped};
 use crate::{
     db::{Db, Dialect, query::Sql},
     mirror::fold,
 };
 
-/// Finds by words that are looked at for one page: what a very common word finds beyond is left out.
-const MAX_CANDIDATES: i64 = 4000;
+/// Finds by words that are looked at: of what a very common word finds, SQLite takes those with the smallest ids, and
+/// PostgreSQL those that it comes across first, which are the same until rows are changed.
+const MAX_CANDIDATES: i64 = 2000;
 
 /// Sorts after every text that starts with the same letters.
 const LAST: char = '\u{10ffff}';
 
-/// The last row of a page: whether its title starts with the query, its folded title, its URI.
+/// The last row of a page: whether its title starts with the query, its folded title, its id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hit(pub bool, pub String, pub String);
+pub struct Hit(pub bool, pub String, pub i64);
 
 /// What is searched for.
 #[derive(Clone, Debug)]
@@ -44,26 +45,26 @@ pub async fn search(
     if after.as_ref().is_none_or(|hit| hit.0) {
         let slice = slice(after.as_ref(), limit);
         part = titles(db, sources, wanted, &start, &slice).await?;
-        if let Some((Key::Text(title), uri)) = part.last.take() {
-            return Ok((part, Some(Hit(true, title, uri))));
+        if let Some((Key::Text(title), id)) = part.last.take() {
+            return Ok((part, Some(Hit(true, title, id))));
         }
     }
     let Some(words) = fold::Query::parse(wanted.text) else { return Ok((part, None)) };
     if part.count == limit {
         let any = found(db, sources, wanted, &words, &start, &slice(None, 1)).await?;
-        return Ok((part, (any.count > 0).then(|| Hit(false, String::new(), String::new()))));
+        return Ok((part, (any.count > 0).then(|| Hit(false, String::new(), 0))));
     }
     let slice = slice(after.as_ref().filter(|hit| !hit.0), limit - part.count);
     let mut rest = found(db, sources, wanted, &words, &start, &slice).await?;
     let last = match rest.last.take() {
-        Some((Key::Text(title), uri)) => Some(Hit(false, title, uri)),
+        Some((Key::Text(title), id)) => Some(Hit(false, title, id)),
         _ => None,
     };
     Ok((append(part, rest), last))
 }
 
 fn slice(after: Option<&Hit>, limit: i64) -> Slice {
-    let after = after.map(|hit| (Key::Text(hit.1.clone()), hit.2.clone()));
+    let after = after.map(|hit| (Key::Text(hit.1.clone()), hit.2));
     Slice { order: Order::Title, descending: false, after, limit }
 }
 
@@ -78,32 +79,23 @@ fn append(mut first: Part, second: Part) -> Part {
 
 async fn titles(db: &Db, sources: &[Source], wanted: &Wanted<'_>, start: &str, slice: &Slice) -> sqlx::Result<Part> {
     let sql = joined(slice, |sql| {
-        let mut n = 0;
-        for source in sources {
-            for kind in wanted.kinds {
-                sql.push(if n == 0 { "SELECT * FROM (" } else { " UNION ALL SELECT * FROM (" });
-                sql.push("SELECT i.id, i.uri, i.title_key AS k FROM items i WHERE i.account_id = ");
-                sql.bind(source.account.clone()).push(" AND i.kind = ").bind((*kind).to_owned());
-                sql.push(" AND i.saved = 1 AND i.title_key < ").bind(format!("{start}{LAST}"));
-                from(sql, start, slice);
-                super::page::not_before(sql, source);
-                sql.push(" ORDER BY i.title_key, i.uri LIMIT ").push_int(slice.limit + 1).push(") s").push_int(n);
-                n += 1;
+        let kinds = || sources.iter().flat_map(|source| wanted.kinds.iter().map(move |kind| (source, *kind)));
+        let arms = kinds().flat_map(|(source, kind)| Stretch::of(slice).iter().map(move |s| (source, kind, *s)));
+        for (n, (source, kind, stretch)) in arms.enumerate() {
+            sql.push(if n == 0 { "SELECT * FROM (" } else { " UNION ALL SELECT * FROM (" });
+            sql.push("SELECT i.id, i.title_key AS k FROM items i WHERE i.library = ").push_library(&source.account);
+            sql.push(" AND i.kind = ").bind(kind.to_owned());
+            sql.push(" AND i.saved = 1 AND i.title_key < ").bind(format!("{start}{LAST}"));
+            if stretch == Stretch::All {
+                sql.push(" AND i.title_key >= ").bind(start.to_owned());
             }
+            stretch.push(sql, slice);
+            super::page::not_before(sql, source);
+            sql.push(" ORDER BY i.title_key, i.id LIMIT ").push_int(slice.limit + 1);
+            sql.push(") s").push_int(i64::try_from(n).unwrap_or(0));
         }
     });
     fetch(db, sql, slice).await
-}
-
-fn from(sql: &mut Sql, start: &str, slice: &Slice) {
-    match &slice.after {
-        Some((Key::Text(title), uri)) => {
-            sql.push(" AND (i.title_key, i.uri) > (").bind(title.clone()).push(", ").bind(uri.clone()).push(")");
-        }
-        _ => {
-            sql.push(" AND i.title_key >= ").bind(start.to_owned());
-        }
-    }
 }
 
 async fn found(
@@ -115,17 +107,17 @@ async fn found(
     slice: &Slice,
 ) -> sqlx::Result<Part> {
     let sql = joined(slice, |sql| {
-        sql.push("SELECT i.id, i.uri, i.title_key AS k FROM (");
+        sql.push("SELECT i.id, i.title_key AS k FROM (");
         candidates(sql, db.dialect(), sources, wanted.kinds, words);
         sql.push(") f JOIN items i ON i.id = f.id WHERE i.saved = 1 AND NOT (i.title_key >= ").bind(start.to_owned());
         sql.push(" AND i.title_key < ").bind(format!("{start}{LAST}")).push(")");
-        if let Some((Key::Text(title), uri)) = &slice.after {
-            sql.push(" AND (i.title_key, i.uri) > (").bind(title.clone()).push(", ").bind(uri.clone()).push(")");
+        if let Some((Key::Text(title), id)) = &slice.after {
+            sql.push(" AND (i.title_key, i.id) > (").bind(title.clone()).push(", ").bind(*id).push(")");
         }
         for source in sources.iter().filter(|source| !source.before.is_empty()) {
-            sql.push(" AND NOT (i.account_id = ").bind(source.account.clone());
-            sql.push(" AND EXISTS (SELECT 1 FROM items o WHERE o.uri = i.uri AND o.saved = 1 AND o.account_id IN ");
-            sql.bind_list(source.before.iter().cloned()).push("))");
+            sql.push(" AND NOT (i.library = ").push_library(&source.account);
+            sql.push(" AND EXISTS (SELECT 1 FROM items o WHERE o.uri = i.uri AND o.saved = 1 AND o.library IN ");
+            sql.push_libraries(&source.before).push("))");
         }
     });
     fetch(db, sql, slice).await
@@ -136,10 +128,11 @@ fn candidates(sql: &mut Sql, dialect: Dialect, sources: &[Source], kinds: &[&'st
     match dialect {
         Dialect::Sqlite => {
             sql.push("SELECT rowid AS id FROM items_fts WHERE items_fts MATCH ").bind(scoped(&accounts, kinds, words));
+            sql.push(" ORDER BY rowid");
         }
         Dialect::Postgres => {
             sql.push("SELECT id FROM items WHERE search @@ CAST(").bind(words.expression(dialect));
-            sql.push(" AS tsquery) AND account_id IN ").bind_list(accounts);
+            sql.push(" AS tsquery) AND library IN ").push_libraries(&accounts);
             sql.push(" AND kind IN ").bind_list(kinds.iter().map(|kind| (*kind).to_owned()));
         }
     }

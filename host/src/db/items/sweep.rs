@@ -24,10 +24,10 @@ impl Missing {
 pub async fn mark_missing(tx: &mut Tx, account: &str, run: &str, playlists: bool) -> sqlx::Result<()> {
     let statement = if playlists {
         "UPDATE items SET missing_run = $2
-         WHERE account_id = $1 AND saved = 1 AND kind = 'playlist' AND seen_run <> $2 AND missing_since IS NULL"
+         WHERE library = (SELECT id FROM libraries WHERE account_id = $1) AND saved = 1 AND kind = 'playlist' AND seen_run <> $2 AND missing_since IS NULL"
     } else {
         "UPDATE items SET missing_run = $2
-         WHERE account_id = $1 AND saved = 1 AND kind <> 'playlist' AND seen_run <> $2 AND missing_since IS NULL"
+         WHERE library = (SELECT id FROM libraries WHERE account_id = $1) AND saved = 1 AND kind <> 'playlist' AND seen_run <> $2 AND missing_since IS NULL"
     };
     sqlx::query(statement).bind(account.to_owned()).bind(run.to_owned()).execute(&mut **tx).await?;
     Ok(())
@@ -37,13 +37,13 @@ pub async fn mark_missing(tx: &mut Tx, account: &str, run: &str, playlists: bool
 pub async fn missing(tx: &mut Tx, account: &str, run: &str) -> sqlx::Result<Missing> {
     let mut missing = Missing::default();
     let kinds = sqlx::query(
-        "SELECT kind, COUNT(*) FROM items WHERE account_id = $1 AND missing_run = $2 GROUP BY kind ORDER BY kind",
+        "SELECT kind, COUNT(*) FROM items WHERE library = (SELECT id FROM libraries WHERE account_id = $1) AND missing_run = $2 GROUP BY kind ORDER BY kind",
     );
     for row in kinds.bind(account.to_owned()).bind(run.to_owned()).fetch_all(&mut **tx).await? {
         missing.kinds.push((row.try_get(0)?, row.try_get(1)?));
     }
     let sample = sqlx::query(
-        "SELECT uri, doc FROM items WHERE account_id = $1 AND missing_run = $2 ORDER BY kind, title_key, uri LIMIT 100",
+        "SELECT uri, doc FROM items WHERE library = (SELECT id FROM libraries WHERE account_id = $1) AND missing_run = $2 ORDER BY kind, title_key, uri LIMIT 100",
     );
     for row in sample.bind(account.to_owned()).bind(run.to_owned()).fetch_all(&mut **tx).await? {
         missing.sample.push((row.try_get(0)?, row.try_get(1)?));
@@ -53,16 +53,18 @@ pub async fn missing(tx: &mut Tx, account: &str, run: &str) -> sqlx::Result<Miss
 
 /// How many items the account's library holds.
 pub async fn total(tx: &mut Tx, account: &str) -> sqlx::Result<i64> {
-    sqlx::query("SELECT COUNT(*) FROM items WHERE account_id = $1 AND saved = 1")
-        .bind(account.to_owned())
-        .fetch_one(&mut **tx)
-        .await?
-        .try_get(0)
+    sqlx::query(
+        "SELECT COUNT(*) FROM items WHERE library = (SELECT id FROM libraries WHERE account_id = $1) AND saved = 1",
+    )
+    .bind(account.to_owned())
+    .fetch_one(&mut **tx)
+    .await?
+    .try_get(0)
 }
 
 /// What the run missed waits for confirmation.
 pub async fn hold(tx: &mut Tx, account: &str, run: &str) -> sqlx::Result<()> {
-    sqlx::query("UPDATE items SET missing_since = $3 WHERE account_id = $1 AND missing_run = $2")
+    sqlx::query("UPDATE items SET missing_since = $3 WHERE library = (SELECT id FROM libraries WHERE account_id = $1) AND missing_run = $2")
         .bind(account.to_owned())
         .bind(run.to_owned())
         .bind(now_ms())
@@ -74,7 +76,7 @@ pub async fn hold(tx: &mut Tx, account: &str, run: &str) -> sqlx::Result<()> {
 /// The run was not complete: what it heard of removals does not count.
 pub async fn give_up_marks(tx: &mut Tx, account: &str, run: &str) -> sqlx::Result<()> {
     sqlx::query(
-        "UPDATE items SET missing_run = NULL WHERE account_id = $1 AND missing_run = $2 AND missing_since IS NULL",
+        "UPDATE items SET missing_run = NULL WHERE library = (SELECT id FROM libraries WHERE account_id = $1) AND missing_run = $2 AND missing_since IS NULL",
     )
     .bind(account.to_owned())
     .bind(run.to_owned())
@@ -90,12 +92,14 @@ pub async fn remove(tx: &mut Tx, account: &str, run: &str, keep_named: bool) -> 
     if keep_named {
         let demote = sqlx::query(
             "UPDATE items SET saved = 0, search_text = '', missing_run = NULL, missing_since = NULL
-             WHERE account_id = $1 AND missing_run = $2 AND kind <> 'playlist' AND EXISTS
-                (SELECT 1 FROM playlist_items p WHERE p.account_id = $1 AND p.item_uri = items.uri)",
+             WHERE library = (SELECT id FROM libraries WHERE account_id = $1) AND missing_run = $2 AND kind <> 'playlist' AND EXISTS
+                (SELECT 1 FROM playlist_items p WHERE p.library = items.library AND p.item_uri = items.uri)",
         );
         removed += demote.bind(account.to_owned()).bind(run.to_owned()).execute(&mut **tx).await?.rows_affected();
     }
-    let delete = sqlx::query("DELETE FROM items WHERE account_id = $1 AND missing_run = $2");
+    let delete = sqlx::query(
+        "DELETE FROM items WHERE library = (SELECT id FROM libraries WHERE account_id = $1) AND missing_run = $2",
+    );
     removed += delete.bind(account.to_owned()).bind(run.to_owned()).execute(&mut **tx).await?.rows_affected();
     Ok(i64::try_from(removed).unwrap_or(i64::MAX))
 }
@@ -103,8 +107,8 @@ pub async fn remove(tx: &mut Tx, account: &str, run: &str, keep_named: bool) -> 
 /// Forgets what was only known because a playlist named it, once none does.
 pub async fn forget_unnamed(tx: &mut Tx, account: &str) -> sqlx::Result<()> {
     sqlx::query(
-        "DELETE FROM items WHERE account_id = $1 AND saved = 0 AND NOT EXISTS
-            (SELECT 1 FROM playlist_items p WHERE p.account_id = $1 AND p.item_uri = items.uri)",
+        "DELETE FROM items WHERE library = (SELECT id FROM libraries WHERE account_id = $1) AND saved = 0 AND NOT EXISTS
+            (SELECT 1 FROM playlist_items p WHERE p.library = items.library AND p.item_uri = items.uri)",
     )
     .bind(account.to_owned())
     .execute(&mut **tx)

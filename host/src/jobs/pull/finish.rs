@@ -22,6 +22,8 @@ const FREE_SHARE: i64 = 10;
 
 impl Pull {
     pub(super) async fn finish(&mut self) -> Result<(), JobError> {
+        // Whoever hears that the library changed finds what it holds.
+        items::catch_up(&self.ctx.app.db).await?;
         let mut tx = self.ctx.app.db.write().await?;
         let ending = match &self.at.partial {
             Some((code, detail)) => self.end_partial(&mut tx, code, detail).await?,

@@ -151,6 +151,8 @@ async fn searching_finds_words_in_any_order_and_titles_first() {
         song("5", "Stop", "Spice Girls"),
         song("6", "正弦波の夜", "波形楽団"),
         song("7", "\" OR 1=1 --", "Robert'); DROP TABLE items;"),
+        song("8", "Ocean 🌊", "÷"),
+        song("9", "🌊🌊", "NEAR(x) _fake*"),
     ]);
     start.upsert.rows.push(Item::Artist(zotify_plugin_api::Artist::new(uri("fake:artist:b"), "Björk")));
     world.run(start).await;
@@ -168,6 +170,11 @@ async fn searching_finds_words_in_any_order_and_titles_first() {
         ("nothing at all", vec![]),
         ("* OR \"", vec!["\" OR 1=1 --"]),
         ("\u{0}", vec![]),
+        ("🌊", vec!["🌊🌊", "Ocean 🌊"]),
+        ("÷", vec!["Ocean 🌊"]),
+        ("🌊 ocean", vec!["Ocean 🌊"]),
+        ("near(x) ^words : {a} -", vec![]),
+        ("NEAR(x)", vec!["🌊🌊"]),
     ]);
     for (query, titles) in expected {
         for limit in [1, 2, 50] {
@@ -225,7 +232,7 @@ async fn a_large_library_in_figures() {
     }
     let mut slice = Slice { order: Order::Title, descending: false, after: None, limit: 50 };
     let filter = Filter { kind: Some("track"), ..Filter::default() };
-    for after in [None, Some((items::Key::Text("stone".into()), String::new()))] {
+    for after in [None, Some((items::Key::Text("stone".into()), 0))] {
         slice.after = after;
         let started = Instant::now();
         items::list(&world.app.db, &world.sources(), &filter, &slice).await.unwrap();
