@@ -3,6 +3,7 @@
 pub mod client;
 pub mod etag;
 pub mod fallback;
+pub mod parameters;
 pub mod request_id;
 pub mod timeout;
 pub mod version;

@@ -94,20 +94,20 @@ async fn pull_changed(app: &AppState, instance: &str, account: Option<&str>) -> 
 
 async fn pull_soon(app: &AppState, account: &Account, wait_ms: i64) -> sqlx::Result<()> {
     let mut tx = app.db.write().await?;
-    enqueue(&mut tx, account, account.owner.clone(), wait_ms).await?;
+    enqueue(&mut tx, account, wait_ms).await?;
     tx.commit().await?;
     app.jobs.wake();
     Ok(())
 }
 
 /// Queues a pull of an account's library, unless one waits already; answers the job's id. Pulls of one account never run
-/// at once.
+/// at once. The job is the account's owner's; of a shared account, the host's, whoever asked for it.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn enqueue(tx: &mut Tx, account: &Account, user: Option<String>, wait_ms: i64) -> sqlx::Result<JobId> {
+pub async fn enqueue(tx: &mut Tx, account: &Account, wait_ms: i64) -> sqlx::Result<JobId> {
     let options = Enqueue {
-        user,
+        user: account.owner.clone(),
         subject: Some(account.instance.clone()),
         dedupe_key: Some(format!("library.pull:{}", account.id)),
         run_at: Some(now_ms() + wait_ms),

@@ -11,7 +11,10 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use utoipa::ToSchema;
 
-use super::{extract::Json, user::Profile};
+use super::{
+    extract::{Json, body_problem, body_too_large},
+    user::Profile,
+};
 use crate::{
     AppState,
     auth::{
@@ -70,9 +73,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for FormOrJson<T> {
 
 async fn limited(request: Request) -> Result<Request, ApiError> {
     let (parts, body) = request.into_parts();
-    let bytes = to_bytes(body, MAX_BODY).await.map_err(|_| {
-        let detail = format!("the body may have at most {MAX_BODY} bytes");
-        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+    let bytes = to_bytes(body, MAX_BODY).await.map_err(|error| match body_problem(&error, "the body broke off") {
+        late if late.status() == StatusCode::REQUEST_TIMEOUT => late,
+        _ => body_too_large(format!("the body may have at most {MAX_BODY} bytes")),
     })?;
     Ok(Request::from_parts(parts, Body::from(bytes)))
 }
