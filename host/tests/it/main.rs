@@ -10,6 +10,7 @@ mod accounts;
 mod auth;
 mod catalogue;
 mod cli;
+mod connections;
 mod crash;
 mod docs;
 mod edge;
