@@ -1,11 +1,14 @@
 //! Extractors: what a handler needs stands in its signature, and what is wrong with a request leaves as a problem.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::collections::HashMap;
 
 use axum::{
     Json as AxumJson,
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Path as AxumPath, Query as AxumQuery, Request, rejection::JsonRejection},
+    extract::{
+        FromRequest, FromRequestParts, Path as AxumPath, Query as AxumQuery, Request,
+        rejection::{BytesRejection, JsonRejection},
+    },
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
@@ -40,25 +43,22 @@ impl<T: Serialize> IntoResponse for Json<T> {
 
 /// The body, within the limits of size and time.
 async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
-    Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => body_too_large("the body is larger than the limit"),
-        _ => body_problem(&rejection, &rejection.body_text()),
-    })
-}
-
-/// 413 `body_too_large`.
-pub fn body_too_large(detail: impl Into<Cow<'static, str>>) -> ApiError {
-    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+    Bytes::from_request(request, state).await.map_err(|rejection| body_problem(&rejection))
 }
 
 /// The problem for a body that did not come, or not whole.
-pub fn body_problem(error: &(dyn std::error::Error + 'static), text: &str) -> ApiError {
-    let mut causes = std::iter::successors(Some(error), |error| error.source());
+pub fn body_problem(rejection: &BytesRejection) -> ApiError {
+    let mut causes = std::iter::successors(Some(rejection as &dyn std::error::Error), |error| error.source());
     if causes.any(|cause| cause.is::<TimeoutError>()) {
         let detail = "the body did not come in time; send the request again";
         return ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail);
     }
-    ApiError::bad_request("invalid_body", text.to_owned())
+    match rejection.status() {
+        status @ StatusCode::PAYLOAD_TOO_LARGE => {
+            ApiError::new(status, "body_too_large", "the body is larger than the limit")
+        }
+        _ => ApiError::bad_request("invalid_body", rejection.body_text()),
+    }
 }
 
 fn not_json() -> ApiError {

@@ -109,8 +109,7 @@ mod tests {
     use super::*;
 
     fn slots(total: usize, per_address: usize) -> Slots {
-        let server =
-            Server { max_connections: total, max_connections_per_address: per_address, ..Server::default() };
+        let server = Server { max_connections: total, max_connections_per_address: per_address, ..Server::default() };
         Slots::new(&server)
     }
 

@@ -22,5 +22,6 @@ mod peers;
 mod plugin_cli;
 mod plugin_loading;
 mod providers;
+mod proxies;
 mod strangers;
 mod supervisor;
