@@ -38,8 +38,7 @@ pub(super) async fn serve(
     }
     let (known, part, mut partial) = describe(source, &response)?;
     if partial && !ranged {
-        // Nobody asked for a part. All of it may be named as one.
-        if part != (Part { start: 0, length: known.size }) {
+        if !is_whole(part, known.size) {
             return Err(bad_source("the service answered a part where all was asked for"));
         }
         partial = false;
@@ -58,6 +57,11 @@ pub(super) async fn serve(
     let bytes = response.bytes_stream().map_err(|error| io::Error::other(error.without_url())).boxed();
     let chunks = if *asked.method == Method::HEAD { Chunks::Empty } else { Chunks::Http(bytes) };
     Ok(Plan { known, part, partial }.respond(asked, chunks, idle))
+}
+
+/// Whether a part is all there is. A service may say so without being asked for a part.
+fn is_whole(part: Part, size: Option<u64>) -> bool {
+    size.is_some() && part == Part { start: 0, length: size }
 }
 
 /// The service's answer, and whether it was asked for a range.
@@ -157,6 +161,15 @@ fn refused(handle: &InstanceHandle, response: &reqwest::Response) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_all_of_it_passes_for_the_whole() {
+        let part = |start, length| Part { start, length: Some(length) };
+        assert!(is_whole(part(0, 100), Some(100)));
+        for (part, size) in [(part(0, 99), Some(100)), (part(1, 99), Some(100)), (part(0, 100), None)] {
+            assert!(!is_whole(part, size), "{part:?} of {size:?}");
+        }
+    }
 
     #[test]
     fn content_ranges() {
