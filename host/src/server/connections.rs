@@ -29,10 +29,8 @@ use super::{
 };
 use crate::AppState;
 
-/// The largest head of a request, in bytes.
-const MAX_HEAD: usize = 64 << 10;
-/// The most headers of a request.
-const MAX_HEADERS: usize = 100;
+/// Bytes that are held of a connection at most, and so the largest head of a request. It has at most 100 headers.
+const MAX_HELD: usize = 128 << 10;
 /// The most requests at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 128;
 /// An HTTP/2 peer is asked this often whether it is still there, and has as long to answer.
@@ -166,8 +164,7 @@ fn builder() -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         // The watch has the time: this one would also end connections that wait for their next request.
         .header_read_timeout(None)
-        .max_headers(MAX_HEADERS)
-        .max_buf_size(MAX_HEAD);
+        .max_buf_size(MAX_HELD);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -146,6 +146,9 @@ impl Watch {
                 None => (state.idle_since + self.limits.idle, Late::Idle),
             });
         }
+        if state.answers.iter().all(|answer| lock(answer).cut) {
+            return Some((Instant::now(), Late::Unread));
+        }
         let unread = state.answers.iter().filter_map(|answer| lock(answer).unread_since).min()?;
         Some((unread + self.limits.write, Late::Unread))
     }
@@ -274,5 +277,58 @@ impl AsyncWrite for Socket {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use futures::{StreamExt as _, stream};
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    const LIMITS: Limits =
+        Limits { header: Duration::from_secs(3600), idle: Duration::from_secs(3600), write: Duration::from_millis(20) };
+
+    async fn next(body: &mut Body) -> Option<Result<Frame<Bytes>, axum::Error>> {
+        std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await
+    }
+
+    #[tokio::test]
+    async fn an_unread_answer_is_let_go_and_others_are_not() {
+        let watch = Watch::new(LIMITS);
+        let answer = |body| watch.begin(Version::HTTP_2).answer(Response::new(body)).into_body();
+        let (held, let_go) = oneshot::channel::<()>();
+        let endless = stream::repeat_with(move || {
+            let _ = &held;
+            Ok::<_, io::Error>(Bytes::from_static(b"x"))
+        });
+        let mut unread = answer(Body::from_stream(endless));
+        assert!(next(&mut unread).await.unwrap().is_ok());
+        // The host has yet to make the next part of this one.
+        let mut slow = answer(Body::from_stream(stream::pending::<io::Result<Bytes>>().boxed()));
+        assert!(Pin::new(&mut slow).poll_frame(&mut Context::from_waker(Waker::noop())).is_pending());
+        tokio::select! {
+            late = watch.late() => panic!("{late:?}, although an answer is under way"),
+            gone = let_go => assert!(gone.is_err(), "what made the answer is dropped"),
+        }
+        assert!(next(&mut unread).await.unwrap().is_err(), "a part does not pass for the whole");
+        drop(slow);
+        assert_eq!(watch.late().await, Late::Unread, "nothing else is under way");
+    }
+
+    #[tokio::test]
+    async fn a_head_that_has_begun_has_to_end() {
+        let limits = Limits { header: Duration::from_millis(20), ..LIMITS };
+        let watch = Watch::new(limits);
+        assert_eq!(watch.late().await, Late::Idle, "nothing came");
+        drop(watch.begin(Version::HTTP_11));
+        watch.received();
+        assert_eq!(watch.late().await, Late::Head);
+        drop(watch.begin(Version::HTTP_2));
+        watch.received();
+        assert_eq!(watch.due().unwrap().1, Late::Idle, "HTTP/2 sends more than requests");
     }
 }

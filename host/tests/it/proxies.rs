@@ -137,7 +137,7 @@ impl Proxied {
             _ => caddy(&program, dir.path(), prefix, port, inner),
         };
         let from: IpAddr = CLIENT.parse().unwrap();
-        let client = Client::builder().no_proxy().local_address(from).build().unwrap();
+        let client = Client::builder().no_proxy().no_gzip().no_brotli().local_address(from).build().unwrap();
         let mut proxied = Self {
             base: format!("http://127.0.0.1:{port}{prefix}"),
             direct: format!("http://127.0.0.1:{inner}"),
