@@ -21,9 +21,12 @@ const SIMILAR: f64 = 0.8;
 /// Where endpoints are strict. Probes and pages outside may be asked with whatever a monitor or browser adds.
 const STRICT: &str = "/api/";
 
-/// The query parameters of every endpoint, by path and method.
+/// A method, and the query parameters that it takes.
+type Endpoint = (Method, Vec<String>);
+
+/// The query parameters of every endpoint, by path.
 #[derive(Clone, Default)]
-pub struct Parameters(Arc<HashMap<String, Vec<(Method, Vec<String>)>>>);
+pub struct Parameters(Arc<HashMap<String, Vec<Endpoint>>>);
 
 impl Parameters {
     /// Those that the API's document names.
@@ -41,7 +44,7 @@ impl Parameters {
     }
 }
 
-fn methods(item: &PathItem) -> Vec<(Method, Vec<String>)> {
+fn methods(item: &PathItem) -> Vec<Endpoint> {
     let all = [
         (Method::GET, &item.get),
         (Method::HEAD, &item.head),
