@@ -34,6 +34,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::paths::sqlite_file;
 pub use self::{
     auth::{Auth, Registration},
     database::Database,

@@ -19,13 +19,15 @@ pub mod signing_keys;
 pub mod state;
 pub mod users;
 
-use std::{str::FromStr, time::Duration};
+use std::{fs::File, os::unix::fs::OpenOptionsExt as _, str::FromStr, time::Duration};
 
 use sqlx::{
     Any, AnyPool, ConnectOptions as _, Connection as _, Executor, Transaction,
     any::{AnyConnectOptions, AnyPoolOptions},
     migrate::{MigrateError, Migrator},
 };
+
+use crate::config::sqlite_file;
 
 /// A transaction that may write.
 pub type Tx = Transaction<'static, Any>;
@@ -88,6 +90,7 @@ impl Db {
         let separator = if url.contains('?') { '&' } else { '?' };
         let url = if url.contains("mode=") { url.to_owned() } else { format!("{url}{separator}mode=rwc") };
         let options = AnyConnectOptions::from_str(&url)?;
+        create_private(&url);
         probe(&options, "SELECT COUNT(*) FROM sqlite_master").await?;
         let pool = |size: u32, cache: &'static str| {
             // A file does not hang up: asking each time whether it is still there would double the cost of a query.
@@ -229,6 +232,14 @@ impl Db {
     pub async fn close(&self) {
         self.read.close().await;
         self.write.close().await;
+    }
+}
+
+/// Makes the database's file where there is none, so that only its owner can read it; SQLite gives the files beside it the
+/// same mode. What fails here fails again, and with a better reason, when SQLite opens it.
+fn create_private(url: &str) {
+    if let Some((file, _)) = sqlite_file(url).filter(|_| url.contains("mode=rwc")) {
+        let _ = File::options().write(true).create_new(true).mode(0o600).open(file);
     }
 }
 

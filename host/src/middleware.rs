@@ -6,6 +6,7 @@ pub mod fallback;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod parameters;
 pub mod request_id;
 pub mod timeout;
 pub mod version;

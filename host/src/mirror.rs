@@ -100,7 +100,7 @@ pub async fn pull_if_due(app: &AppState, account: &Account, first: bool) -> sqlx
     if db::accounts::find(&mut *tx, &account.id).await?.is_none_or(fresh) {
         return Ok(());
     }
-    enqueue(&mut tx, account, account.owner.clone(), Duration::ZERO).await?;
+    enqueue(&mut tx, account, Duration::ZERO).await?;
     tx.commit().await?;
     app.jobs.wake();
     Ok(())
@@ -117,7 +117,7 @@ async fn pull_changed(app: &AppState, instance: &str, account: Option<&str>) -> 
     let accounts = accounts::of_instance(&app.db, instance).await?;
     for found in accounts.iter().filter(|found| account.is_none_or(|id| id == found.id)) {
         let mut tx = app.db.write().await?;
-        enqueue(&mut tx, found, found.owner.clone(), CALM).await?;
+        enqueue(&mut tx, found, CALM).await?;
         tx.commit().await?;
         app.jobs.wake();
     }
@@ -130,12 +130,17 @@ fn key(account: &Account) -> String {
 }
 
 /// Queues a pull of an account's library, unless one waits already; answers the job's id. Pulls of one account never run
-/// at once.
+/// at once. The job is the account's owner's; of a shared account, the host's, whoever asked for it.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn enqueue(tx: &mut Tx, account: &Account, user: Option<String>, delay: Duration) -> sqlx::Result<JobId> {
-    let options =
-        Enqueue { user, subject: Some(account.instance.clone()), dedupe_key: Some(key(account)), delay, priority: 0 };
+pub async fn enqueue(tx: &mut Tx, account: &Account, delay: Duration) -> sqlx::Result<JobId> {
+    let options = Enqueue {
+        user: account.owner.clone(),
+        subject: Some(account.instance.clone()),
+        dedupe_key: Some(key(account)),
+        delay,
+        priority: 0,
+    };
     jobs::enqueue(tx, &PullLibrary { account_id: account.id.clone() }, options).await
 }

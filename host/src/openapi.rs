@@ -57,9 +57,10 @@ impl Modify for Common {
 pub fn document(prefix: &str) -> utoipa::openapi::OpenApi {
     let mut document = router::routes().into_openapi();
     document.servers = Some(vec![Server::new(if prefix.is_empty() { "/" } else { prefix })]);
-    for item in document.paths.paths.values_mut() {
+    for (path, item) in &mut document.paths.paths {
+        let strict = path.starts_with("/api/");
         for operation in operations(item) {
-            complete(operation);
+            complete(operation, strict);
         }
     }
     document
@@ -72,12 +73,17 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 }
 
 /// Adds what every operation may answer.
-fn complete(operation: &mut Operation) {
-    let problem = ResponseBuilder::new()
-        .description("A problem; its code says which")
-        .content("application/problem+json", Content::new(Some(Ref::from_schema_name("Problem"))))
-        .build();
-    operation.responses.responses.insert("default".into(), RefOr::T(problem));
+fn complete(operation: &mut Operation, strict: bool) {
+    let problem = |description: &str| {
+        let content = Content::new(Some(Ref::from_schema_name("Problem")));
+        RefOr::T(ResponseBuilder::new().description(description).content("application/problem+json", content).build())
+    };
+    let responses = &mut operation.responses.responses;
+    if strict {
+        let refused = || problem("The request is malformed, or has a parameter that is not listed here");
+        responses.entry("400".into()).or_insert_with(refused);
+    }
+    responses.insert("default".into(), problem("A problem; its code says which"));
     for response in operation.responses.responses.values_mut() {
         if let RefOr::T(response) = response {
             let text = ObjectBuilder::new().schema_type(Type::String).build();

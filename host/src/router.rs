@@ -1,10 +1,17 @@
 //! Every route, one line each.
 
-use axum::{Router, routing::get};
+use axum::{Router, middleware::from_fn_with_state, routing::get};
 use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{AppState, api, middleware::fallback, openapi::ApiDoc};
+use crate::{
+    AppState, api,
+    middleware::{
+        fallback,
+        parameters::{self, Parameters},
+    },
+    openapi::ApiDoc,
+};
 
 /// The documented routes.
 pub fn routes() -> OpenApiRouter<AppState> {
@@ -65,7 +72,9 @@ pub fn routes() -> OpenApiRouter<AppState> {
 
 /// All routes, with problems for everything else.
 pub fn router() -> Router<AppState> {
-    Router::from(routes())
+    let (router, document) = routes().split_for_parts();
+    router
+        .route_layer(from_fn_with_state(Parameters::of(&document), parameters::layer))
         .route("/docs/", get(api::meta::docs_index))
         .route("/docs/{*file}", get(api::meta::docs_file))
         .fallback(fallback::not_found)

@@ -1,6 +1,10 @@
 //! Serves the router: the layer stack, in order, and a clean stop.
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+mod connections;
+mod slots;
+mod watch;
+
+use std::time::Duration;
 
 use axum::{
     Router,
@@ -16,10 +20,14 @@ use tower_http::{
         CompressionLayer,
         predicate::{DefaultPredicate, NotForContentType, Predicate as _},
     },
+    timeout::RequestBodyTimeoutLayer,
     trace::{DefaultOnFailure, DefaultOnResponse, TraceLayer},
 };
 use tracing::{Level, Span};
 
+pub use slots::raise_open_files;
+
+use self::connections::Connections;
 use crate::{
     AppState,
     middleware::{client, etag, fallback, request_id, timeout, version},
@@ -47,27 +55,22 @@ pub fn service(app: AppState) -> Router {
         .layer(CompressionLayer::new().compress_when(compressible))
         .layer(from_fn(etag::layer))
         .layer(from_fn_with_state(app.clone(), timeout::layer))
-        .layer(DefaultBodyLimit::max(app.config.server.max_body_bytes));
+        .layer(DefaultBodyLimit::max(app.config.server.max_body_bytes))
+        .layer(RequestBodyTimeoutLayer::new(Duration::from_secs(app.config.server.header_timeout_s)));
     router::router().layer(layers).with_state(app)
 }
 
 /// Serves until `shutdown`, then lets requests under way end for the configured grace.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(app: AppState, listener: TcpListener, shutdown: impl Future<Output = ()>) -> std::io::Result<()> {
-    let service = service(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
-    let stop = app.shutdown.clone();
-    let server = axum::serve(listener, service).with_graceful_shutdown(async move { stop.cancelled().await });
-    let mut server = std::pin::pin!(server.into_future());
+pub async fn serve(app: AppState, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+    let connections = Connections::new(app.clone(), service(app.clone()));
     tokio::select! {
-        ended = &mut server => return ended,
+        () = connections.accept(listener) => {}
+        () = app.shutdown.cancelled() => {}
         () = shutdown => {}
     }
     app.shutdown.cancel();
     let grace = Duration::from_secs(app.config.server.shutdown_grace_s);
-    if tokio::time::timeout(grace, server).await.is_err() {
+    if !connections.end(grace).await {
         tracing::warn!("some requests did not end within {grace:?} and were cut off");
     }
-    Ok(())
 }

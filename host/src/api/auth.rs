@@ -2,8 +2,7 @@
 
 use axum::{
     Form,
-    body::{Body, to_bytes},
-    extract::{FromRequest, Request, State, rejection::FormRejection},
+    extract::{DefaultBodyLimit, FromRequest, Request, State, rejection::FormRejection},
     http::{HeaderMap, StatusCode, header},
     response::{AppendHeaders, IntoResponse},
 };
@@ -11,7 +10,10 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use utoipa::ToSchema;
 
-use super::{extract::Json, user::Profile};
+use super::{
+    extract::{Json, body_problem},
+    user::Profile,
+};
 use crate::{
     AppState,
     auth::{
@@ -40,7 +42,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for SmallJson<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let Json(value) = Json::from_request(limited(request).await?, state).await?;
+        let Json(value) = Json::from_request(limited(request), state).await?;
         Ok(Self(value))
     }
 }
@@ -54,7 +56,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for FormOrJson<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let is_form = content_type.is_some_and(|value| value.starts_with("application/x-www-form-urlencoded"));
-        let request = limited(request).await?;
+        let request = limited(request);
         if !is_form {
             return Json::from_request(request, state).await.map(|Json(value)| Self(value));
         }
@@ -63,18 +65,15 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for FormOrJson<T> {
             Err(FormRejection::FailedToDeserializeFormBody(e)) => {
                 Err(ApiError::unprocessable("invalid_body", e.body_text()))
             }
+            Err(FormRejection::BytesRejection(e)) => Err(body_problem(&e)),
             Err(e) => Err(ApiError::bad_request("invalid_body", e.body_text())),
         }
     }
 }
 
-async fn limited(request: Request) -> Result<Request, ApiError> {
-    let (parts, body) = request.into_parts();
-    let bytes = to_bytes(body, MAX_BODY).await.map_err(|_| {
-        let detail = format!("the body may have at most {MAX_BODY} bytes");
-        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
-    })?;
-    Ok(Request::from_parts(parts, Body::from(bytes)))
+fn limited(mut request: Request) -> Request {
+    DefaultBodyLimit::max(MAX_BODY).apply(&mut request);
+    request
 }
 
 fn origin(client: &Client, headers: &HeaderMap) -> Origin {

@@ -8,7 +8,7 @@ use zotify_plugin_api::{Children, Kind, LibraryKind, PageRequest, ProviderError,
 use super::{
     extract::ItemUri,
     model::{Album, Episode, Item, Track},
-    page::{Meta, Page, Paging, ProviderPart, RawPage, cursor, invalid_cursor},
+    page::{Meta, Page, Paging, ProviderPart, RawPage, cursor, invalid_cursor, open, seal},
     raw,
 };
 use crate::{
@@ -93,9 +93,9 @@ async fn children(
 ) -> ApiResult<RawPage> {
     principal.require("catalog:read")?;
     let scope = Scope::of(app, principal).await?.narrowed_to(uri.instance());
-    if scope.accounts().is_empty() {
+    let Some(account) = scope.accounts().first().map(|account| &account.id) else {
         return Err(lookup::item_not_found(uri));
-    }
+    };
     let list = format!("children:{uri}");
     let after: Option<After> = paging.after(&list)?;
     if matches!(&after, Some(After::Mirror(key, _)) if !order(relation).fits(key)) {
@@ -104,10 +104,12 @@ async fn children(
     let mut providers = scope.freshness(app);
     if !matches!(after, Some(After::Mirror(..))) && knows_more(app, uri) {
         let at = match &after {
-            Some(After::Provider(at)) => Some(at.clone()),
+            Some(After::Provider(sealed)) => Some(open(app, account, &list, sealed)?),
             _ => None,
         };
-        match asked(app, &scope, uri, relation, at, paging.limit()).await {
+        let answered = asked(app, &scope, uri, relation, at, paging.limit()).await;
+        let sealed = answered.and_then(|(part, next)| Ok((part, seal(app, account, &list, next)?)));
+        match sealed {
             Ok((part, next)) => return Ok(answer(part, &list, next.map(After::Provider), paging, providers)),
             Err(error) if after.is_some() => return Err(error.into()),
             Err(error) => stale(&mut providers, uri, &error),

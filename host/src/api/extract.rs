@@ -4,27 +4,34 @@ use std::collections::HashMap;
 
 use axum::{
     Json as AxumJson,
-    body::{Body, Bytes},
-    extract::{FromRequest, FromRequestParts, Path as AxumPath, Query as AxumQuery, Request, rejection::JsonRejection},
-    http::{StatusCode, request::Parts},
+    body::Bytes,
+    extract::{
+        FromRequest, FromRequestParts, Path as AxumPath, Query as AxumQuery, Request,
+        rejection::{BytesRejection, JsonRejection},
+    },
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{
+    Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
+use tower_http::timeout::TimeoutError;
 use zotify_plugin_api::{Kind, Uri};
 
 use crate::error::{ApiError, FieldError};
 
-/// A JSON body in both directions. A body that is not what it should be is a problem that names the place.
+/// A JSON object as body, and any JSON as answer. A body that is not what it should be is a problem that names the place.
 pub struct Json<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        match AxumJson::<T>::from_request(request, state).await {
-            Ok(AxumJson(value)) => Ok(Self(value)),
-            Err(rejection) => Err(json_problem(&rejection)),
+        if !is_json(request.headers()) {
+            return Err(not_json());
         }
+        parse(&read(request, state).await?).map(Self)
     }
 }
 
@@ -34,26 +41,49 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
-/// The problem for a body that is no such JSON.
-pub fn json_problem(rejection: &JsonRejection) -> ApiError {
-    match rejection {
-        JsonRejection::JsonDataError(e) => ApiError::unprocessable("invalid_body", e.body_text()),
-        JsonRejection::JsonSyntaxError(e) => ApiError::bad_request("invalid_json", e.body_text()),
-        JsonRejection::MissingJsonContentType(_) => ApiError::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_media_type",
-            "send the body as JSON with `Content-Type: application/json`",
-        ),
-        other => body_problem(other.status(), &other.body_text()),
+/// The body, within the limits of size and time.
+async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
+    Bytes::from_request(request, state).await.map_err(|rejection| body_problem(&rejection))
+}
+
+/// The problem for a body that did not come, or not whole.
+pub fn body_problem(rejection: &BytesRejection) -> ApiError {
+    let mut causes = std::iter::successors(Some(rejection as &dyn std::error::Error), |error| error.source());
+    if causes.any(|cause| cause.is::<TimeoutError>()) {
+        let detail = "the body did not come in time; send the request again";
+        return ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail);
+    }
+    match rejection.status() {
+        status @ StatusCode::PAYLOAD_TOO_LARGE => {
+            ApiError::new(status, "body_too_large", "the body is larger than the limit")
+        }
+        _ => ApiError::bad_request("invalid_body", rejection.body_text()),
     }
 }
 
-/// The problem for a body that could not be read.
-pub fn body_problem(status: StatusCode, text: &str) -> ApiError {
-    match status {
-        StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(status, "body_too_large", "the body is larger than the limit"),
-        _ => ApiError::bad_request("invalid_body", text.to_owned()),
+fn not_json() -> ApiError {
+    let detail = "send the body as JSON with `Content-Type: application/json`";
+    ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(Ok(value)) = headers.get(header::CONTENT_TYPE).map(HeaderValue::to_str) else { return false };
+    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence.strip_prefix("application/").is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"))
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    // A list would be taken for the fields of an object in their order, which nobody was promised.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(match serde_json::from_slice::<IgnoredAny>(bytes) {
+            Ok(_) => ApiError::unprocessable("invalid_body", "the body is not a JSON object"),
+            Err(error) => ApiError::bad_request("invalid_json", format!("the body is not JSON: {error}")),
+        });
     }
+    AxumJson::<T>::from_bytes(bytes).map(|AxumJson(value)| value).map_err(|rejection| match rejection {
+        JsonRejection::JsonDataError(e) => ApiError::unprocessable("invalid_body", e.body_text()),
+        other => ApiError::bad_request("invalid_json", other.body_text()),
+    })
 }
 
 /// A JSON body of which every field may be left out, and with them the body itself.
@@ -63,14 +93,14 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalJ
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let (parts, body) = request.into_parts();
-        let request = Request::from_parts(parts.clone(), body);
-        let bytes = Bytes::from_request(request, state).await.map_err(|e| body_problem(e.status(), &e.body_text()))?;
-        if bytes.is_empty() {
-            return Ok(Self(T::default()));
+        let json = is_json(request.headers());
+        let bytes = read(request, state).await?;
+        match bytes.trim_ascii() {
+            b"" => Ok(Self(T::default())),
+            _ if !json => Err(not_json()),
+            b"null" => Ok(Self(T::default())),
+            body => parse(body).map(Self),
         }
-        let Json(value) = Json::<Option<T>>::from_request(Request::from_parts(parts, Body::from(bytes)), state).await?;
-        Ok(Self(value.unwrap_or_default()))
     }
 }
 

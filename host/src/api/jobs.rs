@@ -18,7 +18,7 @@ use crate::{
         jobs::{Filter, JobRow, LogLine},
     },
     error::{ApiError, ApiResult},
-    jobs::runner::announce,
+    jobs::{Job as _, pull::PullLibrary, runner::announce},
 };
 
 /// What the cursors of this list name.
@@ -195,7 +195,7 @@ pub struct JobFilter {
     sort: Sort,
 }
 
-/// The caller's jobs; for admins also the server's own.
+/// The caller's jobs and pulls of shared accounts; for admins all of the server's own.
 ///
 /// # Errors
 /// 400 `invalid_query`, `invalid_limit` or `invalid_cursor`.
@@ -258,7 +258,7 @@ pub async fn get_job(
 /// Stops a job: at once where it has yet to start, soon where it runs.
 ///
 /// # Errors
-/// 404 `job_not_found`, 409 `job_finished`.
+/// 403 `admin_required` for a pull of a shared account, 404 `job_not_found`, 409 `job_finished`.
 #[utoipa::path(
     post, path = "/api/jobs/{id}/cancel", operation_id = "cancel_job", tag = "Jobs",
     params(("id" = String, Path, description = "The job's id.")),
@@ -271,7 +271,11 @@ pub async fn cancel_job(
     Path(id): Path<String>,
 ) -> ApiResult<Json<Job>> {
     principal.require("downloads:write")?;
-    let id = find(&app, &principal, &id).await?.id;
+    let job = find(&app, &principal, &id).await?;
+    if job.user_id.is_none() && !principal.is_admin() {
+        return Err(ApiError::forbidden("admin_required", "only admins may stop what all users share"));
+    }
+    let id = job.id;
     let mut tx = app.db.write().await?;
     if !db::jobs::request_cancel(&mut tx, &id).await? {
         return Err(ApiError::conflict("job_finished", "the job has ended already"));
@@ -291,7 +295,8 @@ async fn find(app: &AppState, principal: &Principal, id: &str) -> ApiResult<JobR
     let row = db::jobs::find(app.db.read(), &id.to_string()).await?;
     row.filter(|row| match &row.user_id {
         Some(owner) => *owner == principal.user_id,
-        None => principal.is_admin(),
+        // The host pulls the accounts that all users share, and anybody may ask for that.
+        None => principal.is_admin() || row.kind == PullLibrary::NAME,
     })
     .ok_or_else(not_found)
 }

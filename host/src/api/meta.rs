@@ -87,20 +87,13 @@ pub async fn ready(State(app): State<AppState>) -> (StatusCode, Json<Health>) {
     answer(health(&app, checks))
 }
 
-/// The state of every part.
+/// The state of the database, and of all providers in one.
 #[utoipa::path(get, path = "/health", operation_id = "health", tag = "Meta",
     responses((status = 200, description = "All that is needed to serve works", body = Health),
         (status = 503, description = "The host cannot serve", body = Health)))]
 pub async fn summary(State(app): State<AppState>) -> (StatusCode, Json<Health>) {
     let mut checks = needed(&app).await;
-    for handle in app.providers.instances() {
-        let check = match handle.state() {
-            InstanceState::Started | InstanceState::Disabled => Check { status: "ok", detail: None },
-            // What is wrong in detail is for those who are signed in: GET /api/providers.
-            state => Check { status: "degraded", detail: Some(format!("{state:?}").to_lowercase()) },
-        };
-        checks.insert(format!("provider.{}", handle.id()), check);
-    }
+    checks.insert("providers".to_owned(), providers(&app));
     answer(health(&app, checks))
 }
 
@@ -128,6 +121,15 @@ async fn needed(app: &AppState) -> BTreeMap<String, Check> {
         checks.insert("nodes".into(), Check { status: "degraded", detail: Some(detail) });
     }
     checks
+}
+
+/// All providers in one: which there are is for those who are signed in, at `GET /api/providers`.
+fn providers(app: &AppState) -> Check {
+    let well = |state| matches!(state, InstanceState::Started | InstanceState::Disabled);
+    if app.providers.instances().iter().all(|handle| well(handle.state())) {
+        return Check { status: "ok", detail: None };
+    }
+    Check { status: "degraded", detail: Some("a provider is down; see /api/providers".into()) }
 }
 
 async fn database(app: &AppState) -> Check {

@@ -12,14 +12,18 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::error::ApiError;
+use zotify_plugin_api::ProviderError;
+
+use crate::{App, error::ApiError};
 
 /// Rows of a page where the request names no limit.
 pub const DEFAULT_LIMIT: u32 = 50;
 /// The largest page.
 pub const MAX_LIMIT: u32 = 200;
 /// The longest cursor, in bytes.
-const MAX_CURSOR: usize = 2048;
+const MAX_CURSOR: usize = 16 << 10;
+/// The longest cursor of a provider, in bytes.
+const MAX_PROVIDER_CURSOR: usize = 2048;
 /// NUL in a JSON text.
 const NUL: &[u8] = br"\u0000";
 
@@ -67,6 +71,35 @@ pub fn invalid_cursor() -> ApiError {
 /// Makes the cursor that [`Paging::after`] reads.
 pub fn cursor<K: Serialize>(scope: &str, keys: &K) -> Option<String> {
     serde_json::to_vec(&(scope, keys)).ok().map(|json| URL_SAFE_NO_PAD.encode(json))
+}
+
+/// Seals a provider's own cursor on its way to the client and back: what comes back to the plugin is what it made, for
+/// this account and list. Nothing where the plugin names none.
+///
+/// # Errors
+/// When the cursor is too long, or the system has no random bytes.
+pub fn seal(app: &App, account: &str, list: &str, next: Option<String>) -> Result<Option<String>, ProviderError> {
+    let Some(next) = next else { return Ok(None) };
+    if next.len() > MAX_PROVIDER_CURSOR {
+        return Err(ProviderError::internal("the provider's page names a next one in too many words"));
+    }
+    let sealed = app.secrets.seal(&context(account, list), next.as_bytes());
+    let sealed = sealed.map_err(|error| ProviderError::internal(error.to_string()))?;
+    Ok(Some(URL_SAFE_NO_PAD.encode(sealed)))
+}
+
+/// Opens what [`seal`] sealed for the same account and list.
+///
+/// # Errors
+/// 400 `invalid_cursor`.
+pub fn open(app: &App, account: &str, list: &str, sealed: &str) -> Result<String, ApiError> {
+    let sealed = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| invalid_cursor())?;
+    let cursor = app.secrets.open(&context(account, list), &sealed).map_err(|_| invalid_cursor())?;
+    String::from_utf8(cursor).map_err(|_| invalid_cursor())
+}
+
+fn context(account: &str, list: &str) -> String {
+    format!("provider cursor {account} {list}")
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Paging {

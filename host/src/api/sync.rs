@@ -110,7 +110,7 @@ pub async fn start_sync(
     let mut data = Vec::with_capacity(chosen.len());
     let mut tx = app.db.write().await?;
     for account in chosen {
-        let job_id = mirror::enqueue(&mut tx, account, Some(principal.user_id.clone()), Duration::ZERO).await?;
+        let job_id = mirror::enqueue(&mut tx, account, Duration::ZERO).await?;
         data.push(SyncJob { account: account.id.clone(), provider: account.instance.clone(), job_id });
     }
     tx.commit().await?;

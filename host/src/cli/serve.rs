@@ -37,6 +37,7 @@ const LOCK_FILE: &str = "host.lock";
 
 pub(super) async fn run(config: Config) -> CliResult {
     telemetry::init(&config.log);
+    server::raise_open_files();
     let address = config.server.listen;
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Failure::new(format!("{address} cannot be listened at: {error}; set server.listen, or stop what listens there"))
@@ -45,9 +46,9 @@ pub(super) async fn run(config: Config) -> CliResult {
     let Started { app, admin_password } = App::start(config).await.map_err(|error| Failure::new(error.to_string()))?;
     let address = listener.local_addr()?;
     app.tasks.spawn(console::report(app.clone(), address, admin_password));
-    let served = server::serve(app.clone(), listener, asked_to_stop()).await;
+    server::serve(app.clone(), listener, asked_to_stop()).await;
     app.stop().await;
-    Ok(served?)
+    Ok(())
 }
 
 /// Keeps a second host away from the data folder and from a SQLite database elsewhere, for as long as the files are open:

@@ -51,7 +51,7 @@ fn home() -> Option<PathBuf> {
 }
 
 /// The file of a `sqlite:` URL and its query with the `?`; nothing for other databases and for those in memory.
-pub(super) fn sqlite_file(url: &str) -> Option<(PathBuf, String)> {
+pub(crate) fn sqlite_file(url: &str) -> Option<(PathBuf, String)> {
     let rest = url.strip_prefix("sqlite:")?;
     let rest = rest.strip_prefix("//").unwrap_or(rest);
     let at = rest.find('?').unwrap_or(rest.len());

@@ -51,6 +51,23 @@ pub struct Server {
     /// How long a request may take before it is answered with an error, in seconds. Media is not cut off by it.
     #[schemars(range(min = 1, max = 3600))]
     pub request_timeout_s: u64,
+    /// How many connections are served at once; more wait until one ends. No more than the limit of open files allows.
+    #[schemars(range(min = 16, max = 1_048_576))]
+    pub max_connections: usize,
+    /// How many of them one address may have; more are closed. An IPv6 network of /64 counts as one address. Trusted
+    /// proxies have no limit of their own.
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub max_connections_per_address: usize,
+    /// How long a client may take to send the head of a request, or may pause within a body, in seconds.
+    #[schemars(range(min = 1, max = 3600))]
+    pub header_timeout_s: u64,
+    /// How long a connection may stay open without a request, in seconds. Longer than a proxy in front keeps it.
+    #[schemars(range(min = 1, max = 86_400))]
+    pub idle_timeout_s: u64,
+    /// How long a client may leave a part of an answer unread before it is cut off, in seconds. A player that was
+    /// paused for longer asks for the rest again.
+    #[schemars(range(min = 1, max = 86_400))]
+    pub write_timeout_s: u64,
     /// How long a stop waits for open requests and running jobs, in seconds.
     #[schemars(range(max = 600))]
     pub shutdown_grace_s: u64,
@@ -66,6 +83,11 @@ impl Default for Server {
             trusted_proxies: Vec::new(),
             max_body_bytes: 1024 * 1024,
             request_timeout_s: 30,
+            max_connections: 4096,
+            max_connections_per_address: 256,
+            header_timeout_s: 10,
+            idle_timeout_s: 180,
+            write_timeout_s: 60,
             shutdown_grace_s: 10,
         }
     }

@@ -175,7 +175,7 @@ pub async fn active(db: impl AnyExecutor<'_>, kind: &str) -> sqlx::Result<Vec<Jo
 pub struct Filter {
     /// This user's.
     pub user_id: String,
-    /// And the host's own.
+    /// And all of the host's own, rather than its pulls only.
     pub host: bool,
     /// Only in this state.
     pub state: Option<String>,
@@ -195,13 +195,13 @@ pub struct Filter {
 /// When the database fails.
 pub async fn list(db: impl AnyExecutor<'_>, filter: Filter) -> sqlx::Result<Vec<JobRow>> {
     const NEWEST: &str = select!(
-        "WHERE (user_id = $1 OR (user_id IS NULL AND $2 = 1))
+        "WHERE (user_id = $1 OR (user_id IS NULL AND ($2 = 1 OR kind = 'library.pull')))
            AND ($3 IS NULL OR state = $3) AND ($4 IS NULL OR kind = $4)
            AND ($5 IS NULL OR created_at < $5 OR (created_at = $5 AND id < $6))
          ORDER BY created_at DESC, id DESC LIMIT $7"
     );
     const OLDEST: &str = select!(
-        "WHERE (user_id = $1 OR (user_id IS NULL AND $2 = 1))
+        "WHERE (user_id = $1 OR (user_id IS NULL AND ($2 = 1 OR kind = 'library.pull')))
            AND ($3 IS NULL OR state = $3) AND ($4 IS NULL OR kind = $4)
            AND ($5 IS NULL OR created_at > $5 OR (created_at = $5 AND id > $6))
          ORDER BY created_at, id LIMIT $7"

@@ -27,16 +27,22 @@ pub(super) async fn serve(
     asked: &Asked<'_>,
     idle: Duration,
 ) -> ApiResult<Response> {
-    let response = fetch(handle, source, asked).await?;
+    let (response, ranged) = fetch(handle, source, asked).await?;
     let status = response.status();
-    if status == StatusCode::RANGE_NOT_SATISFIABLE {
+    if ranged && status == StatusCode::RANGE_NOT_SATISFIABLE {
         let size = content_range(&response).map(|(_, size)| size).unwrap_or_default();
         return Ok(unsatisfiable(size));
     }
     if !status.is_success() {
         return Err(refused(handle, &response));
     }
-    let (known, part, partial) = describe(source, &response)?;
+    let (known, part, mut partial) = describe(source, &response)?;
+    if partial && !ranged {
+        if !is_whole(part, known.size) {
+            return Err(bad_source("the service answered a part where all was asked for"));
+        }
+        partial = false;
+    }
     check_type(asked, &known)?;
     // Ranges were the service's to answer; conditions are ours.
     match conditional::decide(asked.method, asked.headers, &known.validators, None) {
@@ -53,7 +59,17 @@ pub(super) async fn serve(
     Ok(Plan { known, part, partial }.respond(asked, chunks, idle))
 }
 
-async fn fetch(handle: &InstanceHandle, source: &HttpSource, asked: &Asked<'_>) -> ApiResult<reqwest::Response> {
+/// Whether a part is all there is. A service may say so without being asked for a part.
+fn is_whole(part: Part, size: Option<u64>) -> bool {
+    size.is_some() && part == Part { start: 0, length: size }
+}
+
+/// The service's answer, and whether it was asked for a range.
+async fn fetch(
+    handle: &InstanceHandle,
+    source: &HttpSource,
+    asked: &Asked<'_>,
+) -> ApiResult<(reqwest::Response, bool)> {
     let mut headers = source.headers.clone();
     // A range is of the bytes as they are.
     headers.push(("accept-encoding".into(), "identity".into()));
@@ -62,7 +78,9 @@ async fn fetch(handle: &InstanceHandle, source: &HttpSource, asked: &Asked<'_>) 
         Some((name.as_str().to_owned(), value.to_owned()))
     };
     let range = forwarded(header::RANGE).filter(|(_, range)| Range::parse(range).is_some());
-    if let Some(range) = range.filter(|_| *asked.method == Method::GET) {
+    let range = range.filter(|_| *asked.method == Method::GET);
+    let ranged = range.is_some();
+    if let Some(range) = range {
         headers.push(range);
         headers.extend(forwarded(header::IF_RANGE));
     }
@@ -71,9 +89,9 @@ async fn fetch(handle: &InstanceHandle, source: &HttpSource, asked: &Asked<'_>) 
     let response = handle.egress().open(&request).await?;
     let unknown = matches!(response.status(), StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED);
     if *asked.method == Method::HEAD && unknown {
-        return Ok(handle.egress().open(&HttpRequest { method: "GET".into(), ..request }).await?);
+        return Ok((handle.egress().open(&HttpRequest { method: "GET".into(), ..request }).await?, ranged));
     }
-    Ok(response)
+    Ok((response, ranged))
 }
 
 fn describe(source: &HttpSource, response: &reqwest::Response) -> ApiResult<(Known, Part, bool)> {
@@ -143,6 +161,15 @@ fn refused(handle: &InstanceHandle, response: &reqwest::Response) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_all_of_it_passes_for_the_whole() {
+        let part = |start, length| Part { start, length: Some(length) };
+        assert!(is_whole(part(0, 100), Some(100)));
+        for (part, size) in [(part(0, 99), Some(100)), (part(1, 99), Some(100)), (part(0, 100), None)] {
+            assert!(!is_whole(part, size), "{part:?} of {size:?}");
+        }
+    }
 
     #[test]
     fn content_ranges() {

@@ -8,8 +8,9 @@ use std::{
 use reqwest::Method;
 use serde_json::json;
 use tower::ServiceExt as _;
+use zotify_host::api::page;
 
-use crate::support::TestApp;
+use crate::support::{TestApp, demo_folder};
 
 #[tokio::test]
 async fn probes_answer() {
@@ -186,4 +187,92 @@ async fn a_body_of_optional_fields_may_be_left_out() {
     host.send(sync().body("{}")).await.expect_problem(415, "unsupported_media_type");
     host.post("/api/sync", &json!({"direction": "sideways"})).await.expect_problem(422, "invalid_body");
     host.send(host.request(Method::POST, "/api/tracks/batch")).await.expect_problem(415, "unsupported_media_type");
+}
+
+#[tokio::test]
+async fn health_says_whether_and_not_who() {
+    let host = TestApp::with("[providers.secret-nas]\nplugin = \"nowhere\"").await;
+    let health = host.until("/health", |health| health["status"] == "degraded").await;
+    assert_eq!(health["checks"]["providers"]["status"], "degraded");
+    assert!(!health.to_string().contains("secret-nas"), "{health}");
+}
+
+#[tokio::test]
+async fn unknown_parameters_are_refused_where_the_api_is() {
+    let host = TestApp::start().await.admin().await;
+    for path in
+        ["/api/jobs?stat=queued", "/api/library/tracks?limit=1&offset=5", "/api/user/profile?x", "/api/providers?%ff"]
+    {
+        host.get(path).await.expect_problem(400, "unknown_parameter");
+    }
+    let problem = host.get("/api/jobs?stat=queued").await.json();
+    assert!(problem["detail"].as_str().unwrap().ends_with("did you mean state?"), "{problem}");
+    host.post("/api/sync?dry_run=true", &json!({})).await.expect_problem(400, "unknown_parameter");
+    let head = host.send(host.request(Method::HEAD, "/api/jobs?stat=queued")).await;
+    assert_eq!(head.status, 400, "HEAD is held to what GET takes");
+    host.get("/api/jobs?limit=1&cursor").await.expect_problem(400, "invalid_cursor");
+    assert_eq!(host.get("/ping?_=1730000000").await.text(), "pong", "monitors add what they like");
+}
+
+#[tokio::test]
+async fn a_pull_of_a_shared_library_is_everybodys_to_see_and_the_admins_to_stop() {
+    let folder = demo_folder();
+    let local = format!("[providers.local]\nplugin = \"local\"\nsettings = {{ folders = [\"{}\"] }}", folder.display());
+    let mut host = TestApp::with(&local).await.admin().await;
+    host.become_user("anna").await;
+    let jobs = host.until("/api/jobs?kind=library.pull", |jobs| jobs["data"][0]["id"].is_string()).await;
+    assert_eq!(jobs["data"][0]["owner"], "host");
+    let asked = host.post("/api/sync", &json!({})).await.expect(202);
+    let job = format!("/api/jobs/{}", asked["data"][0]["job_id"].as_str().unwrap());
+    host.get(&job).await.expect(200);
+    host.post(&format!("{job}/cancel"), &json!({})).await.expect_problem(403, "admin_required");
+    host.become_user("berta").await;
+    host.get(&job).await.expect(200);
+    let host = host.sign_in_again().await;
+    let stopped = host.post(&format!("{job}/cancel"), &json!({})).await;
+    assert!([200, 409].contains(&stopped.status.as_u16()), "an admin may: {}", stopped.text());
+}
+
+#[tokio::test]
+async fn cursors_of_providers_are_for_one_account_and_list() {
+    let host = TestApp::start().await;
+    let app = &host.app;
+    let sealed = page::seal(app, "account", "list", Some("offset=20".into())).unwrap().unwrap();
+    assert_eq!(page::open(app, "account", "list", &sealed).unwrap(), "offset=20");
+    assert!(!sealed.contains("b2Zmc2V0"), "what a plugin puts there is not for clients");
+    for (account, list, text) in [
+        ("another", "list", sealed.as_str()),
+        ("account", "another", &sealed),
+        ("account", "list", &sealed[1..]),
+        ("account", "list", "b2Zmc2V0PTIw"),
+        ("account", "list", ""),
+    ] {
+        assert_eq!(
+            page::open(app, account, list, text).unwrap_err().code(),
+            "invalid_cursor",
+            "{account} {list} {text}"
+        );
+    }
+    assert_eq!(page::seal(app, "account", "list", None).unwrap(), None);
+    assert!(page::seal(app, "account", "list", Some("x".repeat(4096))).is_err());
+}
+
+#[tokio::test]
+async fn the_database_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    // A folder that others may read, as one that an admin made.
+    let folder = dir.path().join("data");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let db = zotify_host::db::Db::connect(&format!("sqlite://{}", folder.join("zotify.db").display())).await.unwrap();
+    db.migrate().await.unwrap();
+    let mut seen = 0;
+    for file in std::fs::read_dir(&folder).unwrap() {
+        let file = file.unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?}", file.file_name());
+        seen += 1;
+    }
+    assert!(seen >= 2, "the database and its log");
+    db.close().await;
 }

@@ -123,7 +123,7 @@ impl TestApp {
         let stop = app.shutdown.clone();
         let server = tokio::spawn({
             let app = app.clone();
-            async move { server::serve(app, listener, stop.cancelled_owned()).await.unwrap() }
+            async move { server::serve(app, listener, stop.cancelled_owned()).await }
         });
         let client = Client::builder()
             .no_proxy()

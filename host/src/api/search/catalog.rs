@@ -12,7 +12,7 @@ use crate::{
     accounts::Account,
     api::{
         children::documents,
-        page::{Meta, Paging, ProviderPart, RawPage, cursor},
+        page::{Meta, Paging, ProviderPart, RawPage, cursor, open, seal},
         raw,
     },
     db::items::{self, Hit, Part, Wanted},
@@ -49,7 +49,15 @@ pub(super) async fn search(
     let (asked, held) = split(app, scope);
     let asked: Vec<&Account> = asked.into_iter().filter(|a| goes_on(after.as_ref(), &a.instance)).collect();
     let share = share(paging.limit(), asked.len() + usize::from(!held.accounts().is_empty()));
-    let answers = join_all(asked.into_iter().map(|a| ask(app, a, text, kinds, after.as_ref(), share))).await;
+    let mut asking = Vec::with_capacity(asked.len());
+    for account in asked {
+        let sealed = after.as_ref().and_then(|after| after.providers.get(&account.instance));
+        let cursor = sealed.map(|sealed| open(app, &account.id, &list, sealed)).transpose()?;
+        let kinds = if kinds.len() == Kind::ALL.len() { Vec::new() } else { kinds.to_vec() };
+        let request = Search { query: text.to_owned(), kinds, page: PageRequest { cursor, limit: share } };
+        asking.push(ask(app, account, &list, request));
+    }
+    let answers = join_all(asking).await;
 
     let mut next = After::default();
     let mut parts = Vec::new();
@@ -96,19 +104,16 @@ fn share(limit: i64, among: usize) -> u32 {
     u32::try_from((limit + among - 1) / among).unwrap_or(1).max(1)
 }
 
-async fn ask(app: &App, account: &Account, text: &str, kinds: &[Kind], after: Option<&After>, limit: u32) -> Answer {
-    let instance = account.instance.clone();
-    let cursor = after.and_then(|after| after.providers.get(&instance).cloned());
-    let kinds = if kinds.len() == Kind::ALL.len() { Vec::new() } else { kinds.to_vec() };
-    let request = Search { query: text.to_owned(), kinds: kinds.clone(), page: PageRequest { cursor, limit } };
+async fn ask(app: &App, account: &Account, list: &str, request: Search) -> Answer {
+    let (instance, kinds) = (account.instance.clone(), request.kinds.clone());
     let handle = app.providers.get(&instance);
-    let account = handle.as_deref().and_then(|handle| lookup::account_of(handle, &account.id));
-    match app.providers.call::<method::SearchCatalog>(&instance, account, Lane::Interactive, request).await {
-        Ok(page) => {
-            let mut rows = page.items.rows;
+    let asks = handle.as_deref().and_then(|handle| lookup::account_of(handle, &account.id));
+    let page = app.providers.call::<method::SearchCatalog>(&instance, asks, Lane::Interactive, request).await;
+    match page.and_then(|page| Ok((page.items.rows, seal(app, &account.id, list, page.next)?))) {
+        Ok((mut rows, next)) => {
             rows.retain(|item| kinds.is_empty() || kinds.contains(&item.kind()));
             let state = ProviderPart { state: "ok".into(), code: None, detail: None, as_of: None };
-            Answer { part: documents(rows, &instance), next: page.next, instance, state }
+            Answer { part: documents(rows, &instance), next, instance, state }
         }
         Err(error) => {
             let error = ApiError::from(error);
