@@ -65,8 +65,23 @@ postgres: ## the host's tests on PostgreSQL (needs Debian's postgresql; starts a
 	  then .ci/postgres $(CARGO) nextest run --locked -p zotify-host; \
 	  else .ci/postgres $(CARGO) test --locked -p zotify-host --lib --bins --tests; fi
 
+.PHONY: proxies
+proxies: ## the host behind nginx and Caddy (needs Debian's nginx-light and caddy; root installs them)
+	$(CARGO) build --locked --workspace
+	.ci/proxies $(CARGO) test --locked -p zotify-host --test it -- proxies::
+
+# Ten seconds for each target; more with SECONDS_EACH=600.
+SECONDS_EACH ?= 10
+.PHONY: fuzz
+fuzz: ## the fuzz targets for everything that is parsed, for a bounded time (needs a C++ compiler)
+	.ci/fuzz $(SECONDS_EACH)
+
+.PHONY: load
+load: ## 1,000 clients for a minute, twice, while the plugin is killed every 5 s: errors and growth are failures
+	.ci/load
+
 .PHONY: test
-test: deny check postgres docs ## check on both databases, documentation, dependency rules: what a change must pass
+test: deny proxies check postgres fuzz docs ## all of these and the documentation's examples: what a change must pass
 	$(CARGO) test --locked --workspace --doc
 
 .PHONY: generate
@@ -97,6 +112,7 @@ bench: export PROFILE := release
 bench: build ## figures beside a bare server, and beside mpd and supysonic where they are installed
 	$(CARGO) build --locked --release -p hostile-plugin
 	$(CARGO) bench --locked -p zotify-host --bench baselines -- $(ROWS)
+	$(if $(ROWS),,$(CARGO) bench --locked -p zotify-host --bench catalogue -- 100000 && $(CARGO) bench --locked -p zotify-host --bench catalogue -- 1000000)
 
 # A target folder of its own, as everything is compiled anew. Plugins are built with it: tests find them beside themselves.
 .PHONY: coverage

@@ -118,6 +118,7 @@ impl From<sqlx::Error> for Failure {
 impl Cli {
     /// Runs the verb.
     pub fn run(self) -> ExitCode {
+        zotify_plugin_api::ffi::keep_little_memory();
         // Before any thread is made: the worker's sandbox binds the thread that applies it.
         if matches!(self.command, Command::PluginWorker) {
             return worker::main();

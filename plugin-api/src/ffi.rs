@@ -14,4 +14,4 @@ pub use export::{create, manifest, module};
 #[cfg(feature = "host")]
 pub use load::{Host, Instance, Library, LoadError, LoadErrorKind, Stream};
 #[cfg(feature = "host")]
-pub use memory::release as release_memory;
+pub use memory::{keep_little as keep_little_memory, release as release_memory};
