@@ -5,7 +5,7 @@
 //! the host's services, what the [`sandbox`] should refuse; [`answers`] that are no answers. `get`, `children` and
 //! `open_media` take their command from the item's id, a library from the settings.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::OnceLock};
 
 use futures::StreamExt as _;
 use zotify_plugin_api::prelude::*;
@@ -19,6 +19,7 @@ mod sandbox;
 struct Hostile {
     cx: Context,
     settings: Settings,
+    tracks: OnceLock<Result<Page>>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -65,11 +66,14 @@ impl Provider for Hostile {
 
     fn new(cx: Context, settings: Settings) -> Result<Self> {
         settings.start.misbehave()?;
-        Ok(Self { cx, settings })
+        Ok(Self { cx, settings, tracks: OnceLock::new() })
     }
 
     async fn search(&self, call: Call<Search>) -> Result<Page> {
         let (command, argument) = call.query.split_once(' ').unwrap_or((&call.query, ""));
+        if command == "tracks" {
+            return self.tracks(argument);
+        }
         let outcome = match command {
             "echo" => argument.to_owned(),
             "pid" => std::process::id().to_string(),
@@ -130,6 +134,32 @@ impl Provider for Hostile {
 impl Drop for Hostile {
     fn drop(&mut self) {
         assert!(!self.settings.dies_badly, "while it is dropped");
+    }
+}
+
+impl Hostile {
+    /// So many tracks with all that clients show: well behaved, for measurements. Made at the first call.
+    fn tracks(&self, count: &str) -> Result<Page> {
+        let track = |n: usize| -> Result<Item> {
+            let uri = |kind, n: usize| self.cx.uri(kind, &format!("{n:022}"));
+            let artist = ArtistRef { name: format!("Artist {}", n % 7), uri: Some(uri(Kind::Artist, n % 7)?) };
+            let album = AlbumRef { title: format!("Album {}", n / 12), uri: Some(uri(Kind::Album, n / 12)?) };
+            Ok(Item::Track(Track {
+                artists: vec![artist],
+                album: Some(album),
+                duration_ms: Some(180_000),
+                disc_number: Some(1),
+                track_number: u32::try_from(n % 12).ok(),
+                release_date: Some("1979-11-22".into()),
+                genres: vec!["Folk".into()],
+                isrc: Some(format!("ZZZZZ{n:07}")),
+                playable: Some(true),
+                added_at: Some("2026-11-22T12:00:00Z".into()),
+                ..Track::new(uri(Kind::Track, n)?, format!("Title {n} of a song"))
+            }))
+        };
+        let made = || (0..count.parse().map_err(ProviderError::internal)?).map(track).collect();
+        self.tracks.get_or_init(made).clone()
     }
 }
 
