@@ -17,10 +17,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use crate::{
-    config::{Config, ConfigErrors},
-    worker,
-};
+use crate::config::{Config, ConfigErrors};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -70,9 +67,6 @@ enum Command {
     /// Print a generated page of the documentation.
     #[command(hide = true)]
     Docs { page: docs::Page },
-    /// The process of one plugin; started by the host.
-    #[command(hide = true)]
-    PluginWorker,
 }
 
 /// What a verb answers.
@@ -118,11 +112,6 @@ impl From<sqlx::Error> for Failure {
 impl Cli {
     /// Runs the verb.
     pub fn run(self) -> ExitCode {
-        zotify_plugin_api::ffi::keep_little_memory();
-        // Before any thread is made: the worker's sandbox binds the thread that applies it.
-        if matches!(self.command, Command::PluginWorker) {
-            return worker::main();
-        }
         let result = match tokio::runtime::Runtime::new() {
             Ok(runtime) => runtime.block_on(self.command.run(self.config)),
             Err(error) => Err(Failure::from(error)),
@@ -154,7 +143,6 @@ impl Command {
             Self::Doctor => doctor::run(load()).await,
             Self::Openapi => openapi::run(),
             Self::Docs { page } => docs::run(page),
-            Self::PluginWorker => Err(Failure::usage("the worker is started by the host")),
         }
     }
 }

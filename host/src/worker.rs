@@ -20,6 +20,9 @@ mod serve;
 
 use frame::{Failed, Frame, Hello, Kind, Ready};
 
+/// The argument that makes the program a plugin's process.
+pub const VERB: &str = "plugin-worker";
+
 /// Runs the worker. The caller must not have started a thread: the sandbox binds the thread that applies it.
 pub fn main() -> ExitCode {
     close_inherited();

@@ -81,8 +81,11 @@ impl<T> FromIterator<T> for Rows<T> {
 impl<T: Serialize> Serialize for Rows<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let mut seq = serializer.serialize_seq(Some(self.rows.len()))?;
+        let mut bytes = Vec::with_capacity(1024);
         for row in &self.rows {
-            let bytes = rmp_serde::to_vec_named(row).map_err(serde::ser::Error::custom)?;
+            bytes.clear();
+            let mut encoder = rmp_serde::Serializer::new(&mut bytes).with_struct_map();
+            row.serialize(&mut encoder).map_err(serde::ser::Error::custom)?;
             seq.serialize_element(serde_bytes::Bytes::new(&bytes))?;
         }
         seq.end()

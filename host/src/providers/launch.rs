@@ -20,7 +20,10 @@ use super::{
     rate::Bucket,
     refusal::{Code, Refusal},
 };
-use crate::worker::frame::{self, Failed, Frame, Hello, Kind, Ready};
+use crate::worker::{
+    self,
+    frame::{self, Failed, Frame, Hello, Kind, Ready},
+};
 
 /// The longest line that is recorded of what a process prints, in bytes.
 const MAX_LINE: u64 = 4096;
@@ -102,7 +105,7 @@ pub(super) async fn launch(
 ) -> Result<Launched, LaunchError> {
     let (ours, theirs) = StdUnixStream::pair()?;
     let mut child = Command::new(program)
-        .arg("plugin-worker")
+        .arg(worker::VERB)
         .env_clear()
         .current_dir(folder)
         .stdin(Stdio::from(OwnedFd::from(theirs)))

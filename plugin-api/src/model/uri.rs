@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The longest instance id.
 const MAX_INSTANCE: usize = 32;
@@ -88,12 +88,7 @@ impl Uri {
     /// # Errors
     /// When a part has characters or a length that URIs don't allow; see [`Uri::native`] for foreign ids.
     pub fn new(instance: &str, kind: Kind, id: &str) -> Result<Self, InvalidUri> {
-        if !is_instance_id(instance) {
-            return Err(InvalidUri::Instance);
-        }
-        if !is_item_id(id) {
-            return Err(InvalidUri::Id);
-        }
+        check(instance, id)?;
         Ok(Self(format!("{instance}:{kind}:{id}").into()))
     }
 
@@ -174,8 +169,17 @@ impl FromStr for Uri {
         let (Some(instance), Some(kind), Some(id)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(InvalidUri::Form);
         };
-        Self::new(instance, kind.parse()?, id)
+        check(instance, id)?;
+        kind.parse::<Kind>()?;
+        Ok(Self(s.into()))
     }
+}
+
+fn check(instance: &str, id: &str) -> Result<(), InvalidUri> {
+    if !is_instance_id(instance) {
+        return Err(InvalidUri::Instance);
+    }
+    if is_item_id(id) { Ok(()) } else { Err(InvalidUri::Id) }
 }
 
 impl fmt::Display for Uri {
@@ -192,8 +196,22 @@ impl Serialize for Uri {
 
 impl<'de> Deserialize<'de> for Uri {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        deserializer.deserialize_str(UriVisitor)
+    }
+}
+
+/// Reads a URI where it stands: a page holds hundreds of them.
+struct UriVisitor;
+
+impl de::Visitor<'_> for UriVisitor {
+    type Value = Uri;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an item URI")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Uri, E> {
+        text.parse().map_err(E::custom)
     }
 }
 
