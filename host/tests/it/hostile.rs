@@ -428,13 +428,15 @@ async fn what_fails_before_the_first_byte_is_a_problem_and_no_cut_answer() {
         ("stream 0:wait", 504, "provider_timeout"),
         ("stream chunk 65537", 502, "provider_failed"),
     ] {
-        media(&host, source).await.expect_problem(status, code);
+        host.until("/api/providers/bad", |provider| provider["state"] == "started").await;
+        let problem = media(&host, source).await.expect_problem(status, code);
+        assert!(!problem["detail"].as_str().unwrap().contains("not running"), "{source}: {problem}");
     }
     let empty = media(&host, "stream 0").await;
     assert_eq!((empty.status.as_u16(), empty.bytes.len()), (200, 0));
 
     // Once bytes are out the status is, too: all that is left is to end before the end, and never to look whole.
-    for source in ["stream 3:abort", "stream 3:fail"] {
+    for source in ["stream 3:fail", "stream 3:abort"] {
         let path = format!("/api/tracks/{}/media", uri("track", source));
         let mut answer = host.request(reqwest::Method::GET, &path).send().await.unwrap();
         assert_eq!(answer.status().as_u16(), 200, "{source}");
