@@ -97,7 +97,11 @@ pub async fn serve(app: &App, handle: &InstanceHandle, source: MediaSource, aske
             if *asked.method == Method::HEAD || plan.part.length == Some(0) {
                 return Ok(plan.respond(asked, Chunks::Empty, idle));
             }
-            let stream = handle.open_stream(StreamRequest { token, offset: plan.part.start }).await?;
+            let mut stream = handle.open_stream(StreamRequest { token, offset: plan.part.start }).await?;
+            // A plugin that dies before its first byte gets its problem told: the status is not sent yet.
+            if !stream.begin().await? && plan.part.length.is_some() {
+                return Err(bad_source("the provider promises bytes, and has none"));
+            }
             Ok(plan.respond(asked, Chunks::Plugin(Box::new(stream)), idle))
         }
         MediaSource::Http(source) => upstream::serve(handle, &source, asked, idle).await,

@@ -22,7 +22,7 @@ pub(crate) async fn flood(cx: &Context, command: &str, argument: &str) -> Result
         "events" => refused(join_all((0..200).map(|_| cx.library_changed(None))).await),
         "store" => store(cx).await?,
         "stores" => {
-            let value = vec![7; 128 << 10];
+            let value = "x".repeat(128 << 10);
             let keys: Vec<_> = (0..400).map(|n| format!("many-{}", n % 4)).collect();
             refused(
                 join_all(keys.iter().map(|key| {
@@ -50,7 +50,8 @@ pub(crate) async fn flood(cx: &Context, command: &str, argument: &str) -> Result
 
 /// Stores until it is refused; says after how much and why.
 async fn store(cx: &Context) -> Result<String> {
-    let value = vec![7; 256 << 10];
+    // Just below the largest value that there may be; its frame of MessagePack counts as well.
+    let value = "x".repeat(255 << 10);
     for n in 0..1000 {
         if let Err(error) = cx.kv().put(&format!("{n}"), &value).await {
             return Ok(format!("{n} {}", error.code.unwrap_or(error.message)));

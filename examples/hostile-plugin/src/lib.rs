@@ -109,7 +109,8 @@ impl Provider for Hostile {
         answers::media(&call.uri.native_id())
     }
 
-    /// As many bytes as the token says, and then what comes behind a colon: `100000`, `3:fail`, `3:wait`, `3:bomb`.
+    /// As many bytes as the token says, and then what comes behind a colon: `100000`, `3:fail`, `3:wait`, `3:bomb`,
+    /// `3:abort`.
     async fn open_stream(&self, call: Call<StreamRequest>) -> Result<ByteStream> {
         let (count, end) = call.token.split_once(':').unwrap_or((&call.token, ""));
         let count: usize = count.parse().map_err(|_| ProviderError::not_found("the stream"))?;
@@ -117,6 +118,7 @@ impl Provider for Hostile {
         let end = match end {
             "fail" => futures::stream::iter([Err(ProviderError::unavailable("gone in the middle"))]).boxed(),
             "wait" => futures::stream::pending().boxed(),
+            "abort" => futures::stream::poll_fn(|_| std::process::abort()).boxed(),
             "bomb" => {
                 let bomb = calls::PanicsOnDrop;
                 futures::stream::poll_fn(move |_| {

@@ -292,16 +292,23 @@ impl Paths {
 }
 
 /// The code of a problem, nothing for a success, and an error for what should not be.
-async fn judge(response: Response, range: bool) -> Result<Option<String>, String> {
+async fn judge(mut response: Response, range: bool) -> Result<Option<String>, String> {
     let status = response.status();
     let problem = response.headers().get(CONTENT_TYPE).is_some_and(|t| t == "application/problem+json");
-    let body = match response.bytes().await {
-        Ok(body) => body,
-        // A picture that the plugin was streaming when it was killed: with the status sent, all that HTTP has left is to end
-        // before the announced length. Songs are files that the host reads itself, so those are never cut.
-        Err(error) if !range && (error.is_body() || error.is_decode()) => return Ok(Some("(body cut short)".into())),
-        Err(error) => return Err(format!("{status} with a cut body: {}", root(&error))),
-    };
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => break,
+            // A picture that the plugin was streaming when it was killed: with status and bytes sent, all that HTTP has left
+            // is to end before the announced length. Before the first byte there would have been room for a problem. Songs
+            // are files that the host reads itself, so those are never cut.
+            Err(error) if !range && !body.is_empty() && (error.is_body() || error.is_decode()) => {
+                return Ok(Some("(body cut short)".into()));
+            }
+            Err(error) => return Err(format!("{status} with a body cut at {}: {}", body.len(), root(&error))),
+        }
+    }
     if status.is_success() {
         let whole = !range || (status == 206 && body.len() == SLICE);
         return if whole { Ok(None) } else { Err(format!("{status} with {} bytes of a slice", body.len())) };

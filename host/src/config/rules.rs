@@ -10,6 +10,9 @@ use super::{
     layers::{Sources, dotted, join, place},
 };
 
+/// How permissions are spelt. Whether a plugin asks for one is seen when it is loaded.
+const PERMISSIONS: [&str; 3] = ["files:<folder>", "hosts:<host>", "public-internet"];
+
 /// Checks what stands in the sources, before defaults are filled in.
 pub(super) fn check(value: &Value, sources: &Sources) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -26,6 +29,11 @@ pub(super) fn check(value: &Value, sources: &Sources) -> Vec<Problem> {
             } else if section == "/automations" && value.pointer(&join("/providers", id)).is_some() {
                 add(&pointer, "a provider has the same id; choose another".into());
             }
+            let granted = value.pointer(&join(&pointer, "permissions")).and_then(Value::as_array);
+            for permission in granted.into_iter().flatten().filter_map(Value::as_str).filter(|p| !is_permission(p)) {
+                let detail = format!("{permission:?} is no permission; there are {}", PERMISSIONS.join(", "));
+                add(&join(&pointer, "permissions"), detail);
+            }
         }
     }
     let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
@@ -39,6 +47,11 @@ pub(super) fn check(value: &Value, sources: &Sources) -> Vec<Problem> {
         add("/secrets/master_key", detail.into());
     }
     problems
+}
+
+fn is_permission(text: &str) -> bool {
+    let of = |kind: &str| text.strip_prefix(kind).is_some_and(|what| !what.is_empty());
+    text == "public-internet" || of("files:") || of("hosts:")
 }
 
 /// Whether a key was typed rather than drawn. Thirty-two random bytes are all printable, or show fewer than sixteen

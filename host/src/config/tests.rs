@@ -135,6 +135,16 @@ enabled = 'yes'
 }
 
 #[test]
+fn permissions_of_no_kind_are_slips() {
+    let toml = "[providers.a]\nplugin = 'a'\npermissions = ['files:/srv', 'hosts:*.example.org', 'public-internet']\n\
+                [providers.b]\nplugin = 'b'\npermissions = ['hosts:a', 'host:a', 'files:']\n";
+    insta::assert_snapshot!(problems(toml, &[]).join("\n"), @r#"
+    zotify.toml:6: providers.b.permissions: "host:a" is no permission; there are files:<folder>, hosts:<host>, public-internet
+    zotify.toml:6: providers.b.permissions: "files:" is no permission; there are files:<folder>, hosts:<host>, public-internet
+    "#);
+}
+
+#[test]
 fn a_broken_file_is_reported_by_line() {
     let found = problems("[server]\nlisten = \n\n[server]\nmode = 'dev\n", &[]);
     assert!(found.iter().any(|line| line.starts_with("zotify.toml:2: ")), "{found:?}");

@@ -212,10 +212,22 @@ impl Pull {
         let page = match self.call::<method::ListPlaylists>(request).await? {
             Ok(page) => page,
             Err(error) if self.start_over(&error) => return Ok(()),
+            Err(error) if self.does_without(&error) => {
+                let line = format!("the playlists can't be listed, and stay as they are: {error}");
+                self.ctx.log("warn", &line).await?;
+                (self.at.cursor, self.at.step) = (None, Step::Entries);
+                return Ok(());
+            }
             Err(error) => return Err(error.into()),
         };
         let next = self.next_cursor(page.next.as_ref())?;
         self.store_playlists(page, next).await
+    }
+
+    /// Whether a run goes on without playlists: what kept the provider from seeing its whole library, such as a folder that
+    /// is missing, keeps it from listing them too, and no other try would change that. A partial run removes nothing.
+    fn does_without(&self, error: &ProviderError) -> bool {
+        self.at.partial.is_some() && error.kind == ErrorKind::Unavailable && error.retry_after_ms.is_none()
     }
 
     /// Calls the provider, unless the job is to stop.

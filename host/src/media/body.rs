@@ -52,9 +52,10 @@ pub(super) fn checked(
         let mut left = length.or(limit).unwrap_or(u64::MAX);
         while length.is_none() || left > 0 {
             let chunk = match tokio::time::timeout(idle, chunks.next()).await {
-                Ok(Some(chunk)) => chunk.inspect_err(|error| tracing::warn!("a stream broke off: {error}"))?,
+                Ok(Some(Ok(chunk))) => chunk,
+                Ok(Some(Err(error))) => break_off(error).await?,
                 Ok(None) => break,
-                Err(_) => Err(broken("a stream stood still for too long"))?,
+                Err(_) => break_off(io::Error::other("a stream stood still for too long")).await?,
             };
             let size = chunk.len() as u64;
             match length {
@@ -63,7 +64,9 @@ pub(super) fn checked(
                     left -= kept.len() as u64;
                     yield kept;
                 }
-                None if size > left => Err(broken("a stream is larger than allowed"))?,
+                None if size > left => {
+                    break_off(io::Error::other("a stream is larger than allowed")).await?;
+                }
                 None => {
                     left -= size;
                     yield chunk;
@@ -71,14 +74,16 @@ pub(super) fn checked(
             }
         }
         if length.is_some() && left > 0 {
-            Err(broken("a stream ended before its promised size"))?;
+            break_off(io::Error::other("a stream ended before its promised size")).await?;
         }
     }
 }
 
-fn broken(why: &'static str) -> io::Error {
-    tracing::warn!("{why}");
-    io::Error::other(why)
+/// Ends a stream. The bytes before go out first: whoever sends them drops what it holds when it meets an error at once.
+async fn break_off(error: io::Error) -> io::Result<Bytes> {
+    tracing::warn!("a stream broke off: {error}");
+    tokio::task::yield_now().await;
+    Err(error)
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! Bytes that lie at an address of the service: fetched under the plugin's permissions, with the client's range.
 
-use std::{io, time::Duration};
+use std::{io, pin::Pin, time::Duration};
 
 use axum::{
     http::{Method, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use futures::{StreamExt as _, TryStreamExt as _};
-use zotify_plugin_api::{HttpSource, service::HttpRequest};
+use zotify_plugin_api::{ErrorKind, HttpSource, ProviderError, service::HttpRequest};
 
 use super::{
     Asked, Known, Plan, bad_source,
@@ -54,9 +54,21 @@ pub(super) async fn serve(
         Decision::PreconditionFailed => return Err(precondition_failed()),
         _ => {}
     }
-    let bytes = response.bytes_stream().map_err(|error| io::Error::other(error.without_url())).boxed();
-    let chunks = if *asked.method == Method::HEAD { Chunks::Empty } else { Chunks::Http(bytes) };
+    let chunks = if *asked.method == Method::HEAD { Chunks::Empty } else { begin(handle, response, idle).await? };
     Ok(Plan { known, part, partial }.respond(asked, chunks, idle))
+}
+
+/// Waits for the first bytes: until there are some, a failure can still be told in full.
+async fn begin(handle: &InstanceHandle, response: reqwest::Response, idle: Duration) -> ApiResult<Chunks> {
+    let mut bytes = response.bytes_stream().map_err(|error| io::Error::other(error.without_url())).boxed().peekable();
+    match tokio::time::timeout(idle, Pin::new(&mut bytes).peek()).await {
+        Ok(Some(Err(error))) => {
+            tracing::warn!(instance = handle.id(), "the service broke off before the first byte: {error}");
+            Err(bad_source("the service broke off before the first byte"))
+        }
+        Ok(_) => Ok(Chunks::Http(bytes.boxed())),
+        Err(_) => Err(ProviderError::new(ErrorKind::Timeout, "the service does not send what it promised").into()),
+    }
 }
 
 /// Whether a part is all there is. A service may say so without being asked for a part.

@@ -216,8 +216,8 @@ impl InstanceHandle {
     /// Calls a method of the plugin.
     ///
     /// # Errors
-    /// What the plugin answers; `timeout`, `crashed`, `panicked`; `unavailable` while it does not run, or its breaker
-    /// is open (`breaker_open`), or it has too much to do (`busy`).
+    /// What the plugin answers; `timeout`, `crashed`, `panicked`; `unavailable` while it does not run, or pauses after
+    /// crashes (`restarting`), or its breaker is open (`breaker_open`), or it has too much to do (`busy`).
     pub async fn call<M: Method>(&self, account: Option<&str>, lane: Lane, request: M::Request) -> Result<M::Reply> {
         let limit = Duration::from_secs(match lane {
             Lane::Interactive => self.limits.call_timeout_s,
@@ -276,10 +276,13 @@ impl InstanceHandle {
     /// Refuses calls to what does not run.
     fn running(&self) -> Result<()> {
         let (why, code) = match self.state() {
-            // A process that is starting is waited for.
             State::Started => return Ok(()),
-            State::Loading if self.backend.get().is_some() => return Ok(()),
-            State::Loading => ("is still being loaded", "starting"),
+            // A process that is starting is waited for, unless that would take long.
+            State::Loading => match self.backend.get() {
+                Some(Backend::Process(supervisor)) => return supervisor.awaited(),
+                Some(Backend::InProcess(_)) => return Ok(()),
+                None => ("is still being loaded", "starting"),
+            },
             State::Failed => ("could not be started", "not_running"),
             State::Quarantined => ("is left alone after what it did; its problem says more", "quarantined"),
             State::Disabled => ("is disabled", "disabled"),
@@ -334,7 +337,12 @@ impl InstanceHandle {
             })
         };
         let source = self.guarded(Lane::Interactive, deadline, opening).await?;
-        Ok(PluginStream { source: Some(source), idle: Duration::from_secs(self.limits.stream_idle_s), _permit: permit })
+        Ok(PluginStream {
+            source: Some(source),
+            first: None,
+            idle: Duration::from_secs(self.limits.stream_idle_s),
+            _permit: permit,
+        })
     }
 
     /// Asks the provider how it is, for the report.
@@ -388,16 +396,41 @@ enum Source {
 pub struct PluginStream {
     /// None after the end or a failure.
     source: Option<Source>,
+    /// Read ahead.
+    first: Option<Bytes>,
     idle: Duration,
     _permit: OwnedSemaphorePermit,
 }
 
 impl PluginStream {
+    /// Reads ahead to the first bytes: until there are some, a failure can still be told in full. Answers whether there
+    /// are any.
+    ///
+    /// # Errors
+    /// As [`PluginStream::next`].
+    pub async fn begin(&mut self) -> Result<bool> {
+        let idle = self.idle;
+        let first = async {
+            loop {
+                match self.next().await? {
+                    Some(empty) if empty.is_empty() => {}
+                    first => return Ok::<_, ProviderError>(first),
+                }
+            }
+        };
+        let still = |_| ProviderError::new(ErrorKind::Timeout, "the plugin's stream does not start");
+        self.first = tokio::time::timeout(idle, first).await.map_err(still)??;
+        Ok(self.first.is_some())
+    }
+
     /// The next chunk, at most 64 KiB; none at the end.
     ///
     /// # Errors
     /// What the plugin answers; `timeout` when the stream stands still.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
+        }
         let Some(mut source) = self.source.take() else { return Ok(None) };
         let deadline = Instant::now() + self.idle;
         let chunk = match &mut source {

@@ -37,6 +37,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(15);
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest pause before another start.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
+/// Calls wait for a start that is no further away than this.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is needed to start an instance's process.
 pub(super) struct Plan {
@@ -54,8 +56,24 @@ pub(super) struct Plan {
 #[derive(Clone)]
 enum Slot {
     Starting,
+    /// It crashed several times; the next start is at this time.
+    Pausing(Instant),
     Up(Arc<Link>),
     Over(ProviderError),
+}
+
+impl Slot {
+    /// Why calls can't wait for the process: the next start is too far away.
+    fn too_far(&self) -> Option<ProviderError> {
+        let Self::Pausing(until) = self else { return None };
+        let left = until.saturating_duration_since(Instant::now());
+        let error = || {
+            ProviderError::unavailable("the plugin crashed several times; it is started again after a pause")
+                .with_code("restarting")
+                .with_retry_after_ms(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+        };
+        (left > PATIENCE).then(error)
+    }
 }
 
 /// Supervises one process.
@@ -119,13 +137,26 @@ impl Supervisor {
 
     async fn link(&self, deadline: Instant) -> Result<Arc<Link>> {
         let mut slot = self.slot.subscribe();
-        let up = slot.wait_for(|slot| !matches!(slot, Slot::Starting));
+        let settled = slot.wait_for(|slot| match slot {
+            Slot::Starting => false,
+            Slot::Pausing(_) => slot.too_far().is_some(),
+            Slot::Up(_) | Slot::Over(_) => true,
+        });
         let starting = || ProviderError::unavailable("the plugin is still starting").with_code("starting");
-        match &*tokio::time::timeout_at(deadline, up).await.map_err(|_| starting())?.map_err(|_| starting())? {
+        let slot = tokio::time::timeout_at(deadline, settled).await.map_err(|_| starting())?.map_err(|_| starting())?;
+        match &*slot {
             Slot::Up(link) => Ok(Arc::clone(link)),
             Slot::Over(error) => Err(error.clone()),
-            Slot::Starting => Err(starting()),
+            Slot::Starting | Slot::Pausing(_) => Err(slot.too_far().unwrap_or_else(starting)),
         }
+    }
+
+    /// Refuses calls while the next start is too far away to be waited for.
+    ///
+    /// # Errors
+    /// `unavailable` with the code `restarting`.
+    pub(super) fn awaited(&self) -> Result<()> {
+        self.slot.borrow().too_far().map_or(Ok(()), Err)
     }
 
     /// Starts the process anew if a granted folder was replaced since: its sandbox knows the old one only.
@@ -176,11 +207,13 @@ impl Supervisor {
                         self.over("the plugin crashed too often and is left alone");
                         return self.health.quarantined(problem);
                     };
+                    self.slot.send_replace(Slot::Pausing(Instant::now() + pause));
                     self.health.restarting(Some(problem));
                     self.tried.cancel();
                     if self.stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                         return self.over("the host is shutting down");
                     }
+                    self.slot.send_replace(Slot::Starting);
                 }
             }
         }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers::path};
 use zotify_host::providers::State;
 use zotify_plugin_api::{ErrorKind, StreamRequest};
@@ -95,6 +96,7 @@ async fn comes_back(lab: &Lab, after: &str) {
     while let Err(error) = lab.command("echo again").await {
         let meanwhile = matches!(error.kind, ErrorKind::Timeout | ErrorKind::Crashed | ErrorKind::Unavailable);
         assert!(meanwhile && started.elapsed() < PATIENCE, "after {after}: {error:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
@@ -227,7 +229,7 @@ async fn floods_are_stopped_counted_and_cost_others_nothing() {
         let events = others_go_on(&lab, lab.command("events")).await.unwrap();
         assert!(events.ends_with(" RateLimited"), "{events}");
         let stored = others_go_on(&lab, lab.command("store")).await.unwrap();
-        assert_eq!(stored, "256 quota_exceeded");
+        assert_eq!(stored, "256 quota_exceeded", "256 values of 255 KiB are nearly 64 MiB");
         let stores = others_go_on(&lab, lab.command("stores")).await.unwrap();
         let refused: usize = stores.split(' ').next().unwrap().parse().unwrap();
         assert!(refused > 100, "many are refused: {stores}");
@@ -415,4 +417,49 @@ async fn sources_lead_to_no_address_that_was_not_granted() {
     }
     assert!(away.received_requests().await.unwrap().is_empty());
     host.stop().await;
+}
+
+#[tokio::test]
+async fn what_fails_before_the_first_byte_is_a_problem_and_no_cut_answer() {
+    let (host, _bench) = host("stream_idle_s = 1\nquarantine = { crashes = 1000 }", "").await;
+    for (source, status, code) in [
+        ("stream 0:abort", 502, "provider_crashed"),
+        ("stream 0:fail", 503, "provider_unavailable"),
+        ("stream 0:wait", 504, "provider_timeout"),
+        ("stream chunk 65537", 502, "provider_failed"),
+    ] {
+        host.until("/api/providers/bad", |provider| provider["state"] == "started").await;
+        let problem = media(&host, source).await.expect_problem(status, code);
+        assert!(!problem["detail"].as_str().unwrap().contains("not running"), "{source}: {problem}");
+    }
+    let empty = media(&host, "stream 0").await;
+    assert_eq!((empty.status.as_u16(), empty.bytes.len()), (200, 0));
+
+    // Once bytes are out the status is, too: all that is left is to end before the end, and never to look whole.
+    for source in ["stream 3:fail", "stream 3:abort"] {
+        let path = format!("/api/tracks/{}/media", uri("track", source));
+        let mut answer = host.request(reqwest::Method::GET, &path).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), 200, "{source}");
+        assert_eq!(&answer.chunk().await.unwrap().unwrap()[..], [0, 1, 2], "{source}");
+        assert!(answer.chunk().await.is_err(), "{source}");
+    }
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_service_that_breaks_off_before_the_first_byte_is_a_problem() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = tokio::spawn(async move {
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let _ = socket.read(&mut [0; 4096]).await;
+            let head = b"HTTP/1.1 200 OK\r\ncontent-type: audio/flac\r\ncontent-length: 5\r\n\r\n";
+            let _ = socket.write_all(head).await;
+        }
+    });
+    let (host, _bench) = host("", &format!("settings = {{ server = \"http://{address}\" }}")).await;
+    media(&host, &format!("http http://{address}/a")).await.expect_problem(502, "provider_failed");
+    host.stop().await;
+    service.abort();
 }

@@ -16,6 +16,7 @@ mod docs;
 mod edge;
 mod endpoints;
 mod fan_out;
+mod fire;
 mod hostile;
 mod jobs;
 mod library;

@@ -165,10 +165,13 @@ async fn other_processes_can_be_neither_read_nor_stopped() {
     ] {
         cell.refuses(&[(name, number, &arguments)]).await;
     }
-    for what in ["environ", "mem", "maps", "cmdline", "status", "root/etc/passwd", "cwd"] {
-        for whose in [host.to_string(), "self".into(), "1".into()] {
+    for whose in [host.to_string(), "self".into(), "1".into()] {
+        for what in ["environ", "mem", "maps", "cmdline", "status", "root/etc/passwd", "cwd/../../secret.key"] {
             cell.expect(&format!("read /proc/{whose}/{what}"), DENIED).await;
         }
+        // The link to its own folder leads where it may go anyway, to nothing that could be read as a file.
+        let folder = if whose == "self" { "IsADirectory" } else { DENIED };
+        cell.expect(&format!("read /proc/{whose}/cwd"), folder).await;
     }
     for link in ["exe", "cwd", "root"] {
         cell.expect(&format!("target /proc/{host}/{link}"), DENIED).await;

@@ -117,6 +117,31 @@ async fn a_plugin_that_dies_at_each_start_ends_in_quarantine() {
     lab.stop().await;
 }
 
+/// Crashes the plugin, once it has come back from the last time.
+async fn crash(lab: &Lab) {
+    loop {
+        let error = lab.command("abort").await.unwrap_err();
+        match error.code.as_deref() {
+            Some("restarting") => tokio::time::sleep(Duration::from_millis(20)).await,
+            _ => return assert_eq!(error.kind, ErrorKind::Crashed, "{error:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn calls_do_not_wait_for_a_start_that_is_far_away() {
+    // What is refused meanwhile is no failure of the plugin's: it would open the breaker.
+    let lab = Lab::hostile("quarantine = { crashes = 1000 }\nbreaker = { failures = 10 }", "").await;
+    for _ in 0..5 {
+        crash(&lab).await;
+    }
+    let error = lab.command("echo x").await.unwrap_err();
+    assert_eq!((error.kind, error.code.as_deref()), (ErrorKind::Unavailable, Some("restarting")), "{error:?}");
+    assert!(error.retry_after_ms.is_some_and(|ms| (2000..=8000).contains(&ms)), "{error:?}");
+    assert_eq!((lab.handle("bad").state(), lab.problem("bad")), (State::Loading, "crashed"));
+    lab.stop().await;
+}
+
 #[tokio::test]
 async fn the_breaker_opens_and_closes_again() {
     let lab = Lab::hostile("breaker = { failures = 2, open_s = 1 }", "").await;

@@ -30,7 +30,7 @@ impl KeyValue {
     /// Sets one key.
     ///
     /// # Errors
-    /// When a limit is passed (key 512 bytes, value 256 KiB), or the host's storage fails.
+    /// When a limit is passed (key 512 bytes, value 256 KiB as MessagePack), or the host's storage fails.
     pub async fn put<T: Serialize>(&self, key: &str, value: &T) -> Result<()> {
         self.put_many([(key.to_owned(), Some(value))]).await
     }
