@@ -17,8 +17,11 @@ mod start;
 
 use report::Report;
 
+/// Measures a group of rows.
+type Rows = fn(&mut Report);
+
 /// The groups of rows, by name.
-const GROUPS: [(&str, fn(&mut Report)); 4] =
+const GROUPS: [(&str, Rows); 4] =
     [("start", start::rows), ("requests", requests::rows), ("library", library::rows), ("boundary", boundary::rows)];
 
 fn main() {
