@@ -121,8 +121,8 @@ CREATE TABLE pull_skips (
     PRIMARY KEY (run_id, n)
 ) WITHOUT ROWID;
 
--- Full text. Words are folded and split by the host, so the tokenizer has nothing left to do; the first word of each row names
--- account and kind, so that a search is narrowed inside the index. Rows get into it in batches, a moment after they were
+-- Full text. Words are folded and split by the host, so the tokenizer has nothing left to do; the first words of each row name
+-- account, and account and kind, so that a search is narrowed inside the index. Rows get into it in batches, a moment after they were
 -- written: all up to `items_text.done` are, but for those in `items_text_changed`.
 CREATE VIRTUAL TABLE items_fts USING fts5 (
     words, content = '', contentless_delete = 1, detail = 'none', prefix = '1 2 3', tokenize = "ascii tokenchars '_'"

@@ -7,6 +7,8 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use sqlx::Row as _;
+use zotify_host::db::Db;
 
 use crate::support::{PATIENCE, demo_library, offer, plugin};
 
@@ -125,6 +127,67 @@ async fn a_scan_that_was_killed_is_finished_by_the_next_start() {
     assert_eq!(job["attempts"], 2, "waiting for the plugin is no attempt");
     let stats = second.get("/api/library/stats").await;
     assert_eq!(stats["totals"]["tracks"], FILES, "{stats}");
+}
+
+/// How many rows wait for the full-text index, once the host has died.
+async fn pending(dir: &Path) -> i64 {
+    let left = "SELECT COUNT(*) FROM items WHERE search_text <> '' AND id > (SELECT done FROM items_text)";
+    number(dir, left).await
+}
+
+async fn number(dir: &Path, sql: &'static str) -> i64 {
+    let db = Db::connect(&format!("sqlite://{}/data/zotify.db", dir.display())).await.unwrap();
+    let number = sqlx::query(sql).fetch_one(db.read()).await.unwrap().try_get(0).unwrap();
+    db.close().await;
+    number
+}
+
+#[tokio::test]
+async fn words_that_wait_for_the_index_outlive_a_kill() {
+    const FILES: usize = 4_000;
+    let dir = tempfile::tempdir().unwrap();
+    make_music(&dir.path().join("music"), FILES);
+    offer(&plugin("zotify_plugin_local"), &dir.path().join("plugins"));
+    let port = free_port();
+    let listen = format!("[server]\nlisten = \"127.0.0.1:{port}\"\n");
+    let local = "[providers.local]\nplugin = \"local\"\nsettings = { folders = [\"music\"] }\n";
+    std::fs::write(dir.path().join("zotify.toml"), format!("{listen}{local}")).unwrap();
+    run(dir.path(), &["user", "create", "tester", "--admin", "--password-stdin"], "a long enough password\n");
+
+    // The scan stores some thousand rows, and the index follows twice a second: a kill after each bit of progress soon
+    // comes in between.
+    let (mut waiting, mut done) = (0, 0);
+    while waiting == 0 {
+        let mut host = Host::start(dir.path(), port).await;
+        let ahead = |job: &Value| job["progress"]["done"].as_u64() > Some(done) || job["state"] == "succeeded";
+        let job = host.pull(ahead).await;
+        host.kill();
+        waiting = pending(dir.path()).await;
+        assert!(waiting > 0 || job["state"] != "succeeded", "the scan ended with nothing waiting");
+        done = job["progress"]["done"].as_u64().unwrap();
+    }
+    // Without the provider nothing is read, so only the start itself can have filled the index.
+    std::fs::write(dir.path().join("zotify.toml"), listen).unwrap();
+    let mut host = Host::start(dir.path(), port).await;
+    let started = Instant::now();
+    while pending(dir.path()).await > 0 {
+        assert!(started.elapsed() < PATIENCE, "the index does not catch up");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    host.kill();
+    let stored = number(dir.path(), "SELECT COUNT(*) FROM items WHERE search_text <> ''").await;
+    assert!(stored >= waiting);
+    let by_words = "SELECT COUNT(*) FROM items i WHERE i.search_text <> '' AND i.kind = 'track' AND i.id IN
+        (SELECT rowid FROM items_fts WHERE items_fts MATCH (SELECT '\"' || replace(search_text, ' ', '\" AND \"') || '\"'
+            FROM items WHERE kind = 'track' AND search_text <> '' LIMIT 1))";
+    let tracks = number(dir.path(), "SELECT COUNT(*) FROM items WHERE kind = 'track' AND search_text <> ''").await;
+    assert_eq!(number(dir.path(), by_words).await, tracks, "each copy of one song is found by all of its words");
+    for other in [
+        "SELECT COUNT(*) FROM items WHERE search_text <> '' AND id NOT IN (SELECT rowid FROM items_fts)",
+        "SELECT COUNT(*) FROM items_fts WHERE rowid NOT IN (SELECT id FROM items WHERE search_text <> '')",
+    ] {
+        assert_eq!(number(dir.path(), other).await, 0, "{other}");
+    }
 }
 
 #[tokio::test]

@@ -3,14 +3,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::page::{Key, Order, Part, Slice, Source, Stretch, fetch, joined, scoped};
+use super::page::{Key, Order, Part, Slice, Source, Stretch, fetch, joined, push_match};
+use zotify_plugin_api::Kind;
+
 use crate::{
     db::{Db, Dialect, query::Sql},
     mirror::fold,
 };
 
-/// Finds by words that are looked at: of what a very common word finds, SQLite takes those with the smallest ids, and
-/// PostgreSQL those that it comes across first, which are the same until rows are changed.
+/// Finds by words that are looked at: of what a very common word finds, those with the smallest ids, which have been here
+/// the longest.
 const MAX_CANDIDATES: i64 = 2000;
 
 /// Sorts after every text that starts with the same letters.
@@ -109,8 +111,10 @@ async fn found(
     let sql = joined(slice, |sql| {
         sql.push("SELECT i.id, i.title_key AS k FROM (");
         candidates(sql, db.dialect(), sources, wanted.kinds, words);
-        sql.push(") f JOIN items i ON i.id = f.id WHERE i.saved = 1 AND NOT (i.title_key >= ").bind(start.to_owned());
-        sql.push(" AND i.title_key < ").bind(format!("{start}{LAST}")).push(")");
+        // SQLite takes a cross join in the order in which it is written.
+        sql.push(") f CROSS JOIN items i WHERE i.id = f.id AND i.saved = 1 AND NOT (i.title_key >= ");
+        sql.bind(start.to_owned()).push(" AND i.title_key < ").bind(format!("{start}{LAST}")).push(")");
+        sql.push(" AND i.library IN ").push_libraries(&accounts(sources));
         if let Some((Key::Text(title), id)) = &slice.after {
             sql.push(" AND (i.title_key, i.id) > (").bind(title.clone()).push(", ").bind(*id).push(")");
         }
@@ -123,17 +127,24 @@ async fn found(
     fetch(db, sql, slice).await
 }
 
+fn accounts(sources: &[Source]) -> Vec<String> {
+    sources.iter().map(|source| source.account.clone()).collect()
+}
+
 fn candidates(sql: &mut Sql, dialect: Dialect, sources: &[Source], kinds: &[&'static str], words: &fold::Query) {
-    let accounts: Vec<String> = sources.iter().map(|source| source.account.clone()).collect();
+    let accounts = accounts(sources);
     match dialect {
         Dialect::Sqlite => {
-            sql.push("SELECT rowid AS id FROM items_fts WHERE items_fts MATCH ").bind(scoped(&accounts, kinds, words));
+            sql.push("SELECT rowid AS id FROM items_fts WHERE ");
+            push_match(sql, &accounts, kinds, words, kinds.len() == Kind::ALL.len());
             sql.push(" ORDER BY rowid");
         }
         Dialect::Postgres => {
             sql.push("SELECT id FROM items WHERE search @@ CAST(").bind(words.expression(dialect));
             sql.push(" AS tsquery) AND library IN ").push_libraries(&accounts);
             sql.push(" AND kind IN ").bind_list(kinds.iter().map(|kind| (*kind).to_owned()));
+            // The sum keeps the index of ids out of it: walking that for a rare word would take all items of the host.
+            sql.push(" ORDER BY id + 0");
         }
     }
     sql.push(" LIMIT ").push_int(MAX_CANDIDATES);

@@ -41,7 +41,7 @@ async fn changed(tx: &mut Tx) -> sqlx::Result<()> {
     for statement in [
         "DELETE FROM items_fts WHERE rowid IN (SELECT id FROM items_text_changed WHERE id <= $1)",
         "INSERT INTO items_fts (rowid, words)
-            SELECT i.id, '_' || l.account_id || '_' || i.kind || ' ' || i.search_text
+            SELECT i.id, '_' || l.account_id || ' _' || l.account_id || '_' || i.kind || ' ' || i.search_text
             FROM items_text_changed c JOIN items i ON i.id = c.id JOIN libraries l ON l.id = i.library
             WHERE c.id <= $1 AND i.search_text <> '' ORDER BY i.id",
         "DELETE FROM items_text_changed WHERE id <= $1",
@@ -59,7 +59,7 @@ async fn added(tx: &mut Tx) -> sqlx::Result<()> {
     let Some(last) = last else { return Ok(()) };
     for statement in [
         "INSERT INTO items_fts (rowid, words)
-            SELECT i.id, '_' || l.account_id || '_' || i.kind || ' ' || i.search_text
+            SELECT i.id, '_' || l.account_id || ' _' || l.account_id || '_' || i.kind || ' ' || i.search_text
             FROM items i JOIN libraries l ON l.id = i.library
             WHERE i.id > (SELECT done FROM items_text) AND i.id <= $1 AND i.search_text <> '' ORDER BY i.id",
         "UPDATE items_text SET done = $1",

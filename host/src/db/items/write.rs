@@ -2,17 +2,23 @@
 
 use std::collections::HashMap;
 
-use sqlx::{AnyConnection, Row as _};
+use sqlx::{AnyConnection, Database as _, Row as _, Sqlite};
+use zotify_plugin_api::Kind;
 
 use crate::{
     db::{Tx, now_ms, query::Sql},
     mirror::{Row, clean::rfc3339},
 };
 
-/// Rows per statement: 21 values each must stay below SQLite's 32,766 per statement.
+/// Rows per statement: 22 values each must stay below SQLite's 32,766 per statement.
 const ROWS: usize = 100;
 /// URIs per statement.
 const URIS: usize = 500;
+
+/// Columns of new rows of SQLite, whose ids the host gives out itself.
+const WITH_ID: &str = "INSERT INTO items (id, library, uri, kind, saved, title_key, artist_key, release_date, added_at, \
+    updated_at, parent_uri, seq, duration_ms, playable, seen_run, isrc, mbid, genres, locator, artwork, search_text, doc) \
+    VALUES ";
 
 const COLUMNS: &str = "INSERT INTO items (library, uri, kind, saved, title_key, artist_key, release_date, added_at, \
     updated_at, parent_uri, seq, duration_ms, playable, seen_run, isrc, mbid, genres, locator, artwork, search_text, doc) \
@@ -48,7 +54,22 @@ pub async fn library(tx: &mut Tx, account: &str) -> sqlx::Result<i64> {
 /// words don't find them. No URI may occur twice. Words find them a moment later: see [`catch_up`](super::catch_up).
 pub async fn upsert(tx: &mut Tx, account: &str, run: &str, saved: bool, rows: &[Row]) -> sqlx::Result<()> {
     let (library, now) = (library(tx, account).await?, now_ms());
+    let mut next = next_id(tx).await?;
     for chunk in rows.chunks(ROWS) {
+        let mut inserted = 0;
+        if let Some(first) = next {
+            inserted = insert(tx, first, library, run, saved, now, chunk).await?;
+            if inserted == chunk.len() as u64 {
+                next = first.checked_add(i64::try_from(chunk.len()).unwrap_or(i64::MAX));
+                if saved {
+                    link_new(tx, first, library, chunk).await?;
+                    link_playlists(tx, library, chunk).await?;
+                }
+                continue;
+            }
+            // Where one is known already, more will be.
+            next = None;
+        }
         let mut sql = Sql::many(tx, COLUMNS);
         for (n, row) in chunk.iter().enumerate() {
             sql.push(if n == 0 { "(" } else { ",(" });
@@ -66,11 +87,62 @@ pub async fn upsert(tx: &mut Tx, account: &str, run: &str, saved: bool, rows: &[
                 let uris: Vec<String> = chunk.iter().map(|row| row.uri.to_string()).collect();
                 seen(tx, account, run, &uris).await?;
             }
-            if written > 0 {
+            if inserted + written > 0 {
                 link_artists(tx, library, chunk).await?;
             }
             link_playlists(tx, library, chunk).await?;
         }
+    }
+    Ok(())
+}
+
+/// The id of the next new item, where the host gives ids out: SQLite has one writer. None elsewhere.
+async fn next_id(tx: &mut Tx) -> sqlx::Result<Option<i64>> {
+    if tx.backend_name() != Sqlite::NAME {
+        return Ok(None);
+    }
+    let last = "SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = 'items'";
+    Ok(sqlx::query(last).fetch_one(&mut **tx).await?.try_get::<i64, _>(0)?.checked_add(1))
+}
+
+/// Writes those of the rows that are new, and answers how many. That costs less than an upsert, and what hangs on them
+/// needs no lookup.
+async fn insert(
+    tx: &mut Tx,
+    first: i64,
+    library: i64,
+    run: &str,
+    saved: bool,
+    now: i64,
+    rows: &[Row],
+) -> sqlx::Result<u64> {
+    let mut sql = Sql::many(tx, WITH_ID);
+    for (id, row) in (first..).zip(rows) {
+        sql.push(if id == first { "(" } else { ",(" }).bind(id).push(",");
+        bind_row(&mut sql, library, run, saved, now, row);
+        sql.push(")");
+    }
+    sql.push(" ON CONFLICT DO NOTHING");
+    Ok(sql.query().persistent(rows.len() == ROWS).execute(&mut **tx).await?.rows_affected())
+}
+
+fn has_artists(row: &Row) -> bool {
+    matches!(row.kind(), Kind::Track | Kind::Album)
+}
+
+/// Links rows that got the ids from `first` on with their artists.
+async fn link_new(tx: &mut Tx, first: i64, library: i64, rows: &[Row]) -> sqlx::Result<()> {
+    let by = (first..).zip(rows).filter(|(_, row)| has_artists(row));
+    let links: Vec<_> = by.flat_map(|(id, row)| row.artists.iter().map(move |artist| (id, row, artist))).collect();
+    for chunk in links.chunks(ROWS) {
+        let mut sql = Sql::many(tx, "INSERT INTO item_artists (library, artist_uri, kind, item_id) VALUES ");
+        for (n, (id, row, artist)) in chunk.iter().enumerate() {
+            sql.push(if n == 0 { "(" } else { ",(" }).push_int(library).push(",").bind((*artist).clone());
+            sql.push(",").bind(row.kind().as_str().to_owned()).push(",").bind(*id).push(")");
+        }
+        // An artist may be credited twice.
+        sql.push(" ON CONFLICT DO NOTHING");
+        sql.query().persistent(chunk.len() == ROWS).execute(&mut **tx).await?;
     }
     Ok(())
 }
@@ -87,7 +159,7 @@ fn bind_row(sql: &mut Sql, library: i64, run: &str, saved: bool, now: i64, row: 
 }
 
 async fn link_artists(tx: &mut Tx, library: i64, rows: &[Row]) -> sqlx::Result<()> {
-    let by: Vec<&Row> = rows.iter().filter(|row| matches!(row.kind().as_str(), "track" | "album")).collect();
+    let by: Vec<&Row> = rows.iter().filter(|row| has_artists(row)).collect();
     if by.is_empty() {
         return Ok(());
     }

@@ -86,6 +86,27 @@ async fn what_was_saved_and_is_in_a_playlist_only_leaves_the_library() {
 }
 
 #[tokio::test]
+async fn new_items_among_known_ones_get_their_artists() {
+    let world = World::new().await;
+    let by = |n, artist: &str| {
+        let mut track = track(n, &format!("song {n}"));
+        track.artists = vec![ArtistRef { name: artist.into(), uri: Some(uri(&format!("fake:artist:{artist}"))) }; 2];
+        track
+    };
+    let count = async |artist: &str| {
+        let artist = Some(format!("fake:artist:{artist}"));
+        let filter = Filter { kind: Some("track"), artist, ..Filter::default() };
+        let slice = Slice { order: Order::Title, descending: false, after: None, limit: 500 };
+        items::list(&world.app.db, &world.sources(), &filter, &slice).await.unwrap().count
+    };
+    world.run(page((0..150).map(|n| by(n, "first")))).await;
+    assert_eq!(count("first").await, 150);
+    // New ones stand before, among and after those that are known.
+    world.run(page((0..380).rev().map(|n| by(n, if n % 2 == 0 { "first" } else { "second" })))).await;
+    assert_eq!((count("first").await, count("second").await), (190, 190));
+}
+
+#[tokio::test]
 async fn pages_follow_each_other_in_every_order() {
     let world = World::new().await;
     let tracks = (0..57).map(|n| {
@@ -95,6 +116,7 @@ async fn pages_follow_each_other_in_every_order() {
         track.release_date = (n % 7 != 0).then(|| format!("{}", 1990 + n % 11));
         track.added_at = Some(format!("2024-01-{:02}T00:00:00Z", 1 + n % 9));
         track.genres = vec![["Rock", "Post-Rock"][n % 2].to_owned()];
+        track.genres.extend((n % 10 == 0).then(|| ["\\", "%", "_", "!"][n / 10 % 4].to_owned()));
         track
     });
     world.run(page(tracks)).await;
@@ -129,6 +151,10 @@ async fn pages_follow_each_other_in_every_order() {
     };
     let tracks = || Filter { kind: Some("track"), ..Filter::default() };
     assert_eq!(count(Filter { genre: Some("rock".into()), ..tracks() }).await, 29);
+    // What means something in a pattern is taken as it is.
+    for (genre, found) in [("\\", 2), ("%", 2), ("_", 1), ("!", 1), ("r_ck", 0), ("", 0)] {
+        assert_eq!(count(Filter { genre: Some(genre.into()), ..tracks() }).await, found, "{genre}");
+    }
     assert_eq!(count(Filter { artist: Some("fake:artist:0".into()), ..tracks() }).await, 15);
     let years = Filter { released_from: Some("1990".into()), released_before: Some("1991".into()), ..tracks() };
     assert_eq!(count(years).await, 5);
