@@ -189,7 +189,7 @@ fn common(headers: &mut HeaderMap, asked: &Asked<'_>, known: &Known) {
         }
     };
     set(header::ETAG, known.validators.etag.clone());
-    set(header::LAST_MODIFIED, known.validators.modified.map(conditional::http_date));
+    set(header::LAST_MODIFIED, known.validators.modified.and_then(conditional::http_date));
     let cache = if asked.purpose == Purpose::Picture { "private, max-age=86400" } else { "private, no-cache" };
     set(header::CACHE_CONTROL, Some(cache.to_owned()));
     if known.ranges {

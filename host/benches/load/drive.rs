@@ -110,7 +110,7 @@ impl Host {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let music = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/demo-library").canonicalize().unwrap();
         let config = format!(
-            "[server]\nlisten = \"127.0.0.1:{port}\"\n\
+            "[server]\nlisten = \"127.0.0.1:{port}\"\nmax_connections_per_address = 10000\n\
              [plugins]\ndirectories = [\"plugins\"]\nquarantine = {{ crashes = 1000 }}\n\
              [providers.local]\nplugin = \"local\"\nsettings = {{ folders = [{music:?}] }}\n\
              [providers.live]\nplugin = \"hostile\"\n"

@@ -1,7 +1,7 @@
 //! Conditional and range requests, in the order of RFC 9110 §13.2.2.
 
 use axum::http::{HeaderMap, Method, header};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, Utc};
 
 use crate::middleware::etag;
 
@@ -125,14 +125,16 @@ impl Range {
     }
 }
 
-/// Seconds since 1970 as an HTTP date.
-pub(super) fn http_date(seconds: i64) -> String {
-    let time = DateTime::<Utc>::from_timestamp(seconds, 0).unwrap_or_default();
-    time.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+/// Seconds since 1970 as an HTTP date, whose years have four digits; none outside of those.
+pub(super) fn http_date(seconds: i64) -> Option<String> {
+    let time = DateTime::<Utc>::from_timestamp(seconds, 0).filter(|time| (0..=9999).contains(&time.year()))?;
+    Some(time.format("%a, %d %b %Y %H:%M:%S GMT").to_string())
 }
 
+/// An HTTP date as seconds since 1970; none for what [`http_date`] would not write.
 pub(super) fn parse_date(text: &str) -> Option<i64> {
-    DateTime::parse_from_rfc2822(text.trim()).ok().map(|date| date.timestamp())
+    let time = DateTime::parse_from_rfc2822(text.trim()).ok()?.to_utc();
+    (0..=9999).contains(&time.year()).then(|| time.timestamp())
 }
 
 #[cfg(test)]
@@ -207,7 +209,21 @@ mod tests {
         ] {
             assert_eq!(decided(&headers), expected, "{headers:?}");
         }
-        assert_eq!(http_date(784_111_777), date);
+        assert_eq!(http_date(784_111_777).as_deref(), Some(date));
+    }
+
+    #[test]
+    fn years_of_dates_have_four_digits_in_greenwich_too() {
+        assert_eq!(parse_date("Sat, 01 Jan 0000 00:00:00 +2359"), None);
+        assert_eq!(parse_date("Fri, 31 Dec 9999 23:59:59 -0100"), None);
+        for (text, seconds) in
+            [("Sat, 01 Jan 0000 00:00:00 GMT", -62_167_219_200), ("Fri, 31 Dec 9999 23:59:59 GMT", 253_402_300_799)]
+        {
+            assert_eq!((parse_date(text), http_date(seconds).as_deref()), (Some(seconds), Some(text)));
+        }
+        for seconds in [-62_167_219_201, 253_402_300_800, i64::MIN, i64::MAX] {
+            assert_eq!(http_date(seconds), None);
+        }
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub fn decide(
 }
 
 /// Seconds since 1970 as an HTTP date.
-pub fn http_date(seconds: i64) -> String {
+pub fn http_date(seconds: i64) -> Option<String> {
     conditional::http_date(seconds)
 }
 

@@ -15,22 +15,23 @@ use crate::support::{PATIENCE, demo_library, offer, plugin};
 /// The host as its own process.
 pub struct Host {
     pub child: Child,
-    base: String,
+    pub base: String,
     client: reqwest::Client,
-    token: String,
+    pub token: String,
 }
 
 impl Host {
     pub async fn start(dir: &Path, port: u16) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_zotify-host"))
-            .arg("serve")
-            .current_dir(dir)
-            .env_clear()
-            .env("ZOTIFY__PLUGINS__DIRECTORIES", "plugins")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        Self::start_with(dir, port, |_| {}).await
+    }
+
+    /// After a change to the command, such as to where its log goes.
+    pub async fn start_with(dir: &Path, port: u16, change: impl FnOnce(&mut Command)) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_zotify-host"));
+        command.arg("serve").current_dir(dir).env_clear().env("ZOTIFY__PLUGINS__DIRECTORIES", "plugins");
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        change(&mut command);
+        let child = command.spawn().unwrap();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let mut host = Self { child, base: format!("http://127.0.0.1:{port}"), client, token: String::new() };
         let started = Instant::now();
@@ -51,14 +52,19 @@ impl Host {
 
     /// Looks at the pull until it is as wanted.
     pub async fn pull(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let job = |jobs: &Value| jobs["data"].as_array().and_then(|all| all.last()).cloned().unwrap_or_default();
+        job(&self.until("/api/jobs?kind=library.pull", |jobs| wanted(&job(jobs))).await)
+    }
+
+    /// Asks again and again until the answer is as it should be.
+    pub async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let started = Instant::now();
         loop {
-            let jobs = self.get("/api/jobs?kind=library.pull").await;
-            let job = jobs["data"].as_array().and_then(|all| all.last()).cloned().unwrap_or_default();
-            if wanted(&job) {
-                return job;
+            let value = self.get(path).await;
+            if wanted(&value) {
+                return value;
             }
-            assert!(started.elapsed() < PATIENCE * 2, "the pull stays {jobs:#}");
+            assert!(started.elapsed() < PATIENCE * 2, "{path} stays {value:#}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

@@ -1,16 +1,13 @@
 //! What holds for every request.
 
-use std::{
-    io::Write,
-    sync::{Arc, Mutex},
-};
-
 use reqwest::Method;
 use serde_json::json;
-use tower::ServiceExt as _;
 use zotify_host::api::page;
 
-use crate::support::{TestApp, demo_folder};
+use crate::{
+    crash::{Host, free_port, run},
+    support::{TestApp, database, demo_folder},
+};
 
 #[tokio::test]
 async fn probes_answer() {
@@ -130,50 +127,35 @@ async fn paths_that_are_no_text_are_problems() {
     host.get("/docs/%ff").await.expect_problem(400, "invalid_path");
 }
 
-/// What is logged, as text.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
+/// In a process of its own, as a log is one for all of a process.
 #[tokio::test]
 async fn no_level_of_the_log_holds_queries_or_credentials() {
-    let host = TestApp::start().await;
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_span_events(tracing_subscriber::fmt::format::FmtSpan::FULL)
-        .with_writer(move || writer.clone())
-        .finish();
-    let guard = tracing::subscriber::set_default(subscriber);
-    let request = axum::http::Request::get("/api/tracks/local:track:x/media?sig=SIGNATURE")
-        .header("authorization", "Bearer CREDENTIAL")
-        .body(axum::body::Body::empty())
-        .unwrap();
-    let reply = zotify_host::server::service(host.app.clone()).oneshot(request).await.unwrap();
-    assert_eq!(reply.status(), 401);
-    let body = r#"{"username": "anna", "password": "PASSWORD"}"#;
-    let request = axum::http::Request::post("/api/auth/login")
-        .header("content-type", "application/json")
-        .body(axum::body::Body::from(body))
-        .unwrap();
-    let reply = zotify_host::server::service(host.app.clone()).oneshot(request).await.unwrap();
-    assert_eq!(reply.status(), 401);
-    drop(guard);
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(text.contains("/api/tracks/local:track:x/media"), "{text}");
-    for secret in ["SIGNATURE", "CREDENTIAL", "PASSWORD"] {
-        assert!(!text.contains(secret), "{secret} is logged: {text}");
+    let dir = tempfile::tempdir().unwrap();
+    let (port, log) = (free_port(), dir.path().join("log"));
+    let database = database(dir.path()).await;
+    let config = format!("[server]\nmode = \"dev\"\nlisten = \"127.0.0.1:{port}\"\n{database}");
+    std::fs::write(dir.path().join("zotify.toml"), config).unwrap();
+    run(dir.path(), &["user", "create", "tester", "--admin", "--password-stdin"], "a long enough password\n");
+    let mut host = Host::start_with(dir.path(), port, |command| {
+        command.env("RUST_LOG", "trace").stderr(std::fs::File::create(&log).unwrap());
+    })
+    .await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let (media, login) = ("/api/tracks/local:track:x/media", format!("{}/api/auth/login", host.base));
+    let body = json!({"username": "anna", "password": "PASSWORD"});
+    for request in [
+        client.get(format!("{}{media}?sig=SIGNATURE", host.base)).bearer_auth("CREDENTIAL"),
+        client.post(login).json(&body),
+    ] {
+        assert_eq!(request.send().await.unwrap().status(), 401);
+    }
+    // With a session the database is asked, which is logged, and with that the request.
+    host.get(&format!("{media}?sig=SIGNATURE")).await;
+    host.kill();
+    let text = std::fs::read_to_string(log).unwrap();
+    assert!(text.contains("DEBUG") && text.contains(media), "{} lines", text.lines().count());
+    for secret in ["SIGNATURE", "CREDENTIAL", "PASSWORD", "a long enough password", &host.token] {
+        assert_eq!(text.lines().find(|line| line.contains(secret)), None, "{secret} is logged");
     }
 }
 

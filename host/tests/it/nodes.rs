@@ -1,29 +1,28 @@
 //! Several nodes on one database. Most of it is true of PostgreSQL only; with SQLite there is one node.
 
+mod bridge;
+mod events;
+mod loss;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use zotify_host::{
     App, StartError,
     auth::bootstrap::PASSWORD_FILE,
     config::Config,
     db::{self, clock, jobs::lease},
-    events::{self, Event},
-    jobs::{self, Enqueue, Job, JobContext, JobError, JobId, clear},
+    jobs::{self, Enqueue, Job, JobContext, JobError, JobId},
     mirror, register_job,
     secrets::SecretsError,
 };
 
-use crate::{
-    crash::{Host, free_port, make_music, run},
-    support::{PATIENCE, TestApp, database, demo_folder, offer, plugin},
-};
+use crate::support::{PATIENCE, TestApp, database, demo_folder};
 
 /// Writes `<name> <node>` into `trace`, and then waits for `gate` to vanish.
 #[derive(Serialize, Deserialize)]
@@ -168,7 +167,7 @@ async fn nodes_that_start_together_share_everything() {
     if !on_postgres() {
         return;
     }
-    for _ in 0..20 {
+    for _ in 0..10 {
         let (left, right) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let section = database(left.path()).await;
         let (a, b) = tokio::join!(TestApp::on(left, &section, "", ""), TestApp::on(right, &section, "", ""));
@@ -184,7 +183,14 @@ async fn nodes_that_start_together_share_everything() {
         };
         let me = b.send(status(&b)).await.expect(200);
         assert!(me.to_string().contains("root-of-tests"), "{me}");
-        a.post("/api/auth/logout", &json!({})).await;
+        assert_eq!(a.post("/api/auth/logout", &json!({})).await.status, 204);
+        a.send(status(&a)).await.expect_problem(401, "session_revoked");
+        // The other node looks sessions up once a second.
+        let signed_out = Instant::now();
+        while b.send(status(&b)).await.status == 200 {
+            assert!(signed_out.elapsed() < PATIENCE, "the session goes on");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         b.send(status(&b)).await.expect_problem(401, "session_revoked");
         tokio::join!(a.stop(), b.stop());
     }
@@ -221,63 +227,6 @@ async fn a_pull_that_is_due_is_queued_once() {
 
 fn music() -> String {
     format!("[providers.local]\nplugin = \"local\"\nsettings = {{ folders = [{:?}] }}", demo_folder())
-}
-
-/// A reader by cursor sees each event once and in order, however long transactions take and whether or not they end well.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn no_event_is_skipped_by_a_reader() {
-    const WRITERS: u64 = 8;
-    const EACH: u64 = 40;
-    let host = TestApp::start().await;
-    let writers: Vec<_> = (0..WRITERS)
-        .map(|writer| {
-            let db = host.app.db.clone();
-            tokio::spawn(async move {
-                let mut kept = BTreeSet::new();
-                for n in 0..EACH {
-                    // Spread by arithmetic, so that a failure can be seen again.
-                    let dice = (writer * 7919 + n * 104_729) % 13;
-                    let mut tx = db.write().await.unwrap();
-                    let mark = format!("{writer}-{n}");
-                    let event = Event { kind: "test.hammer", subject: Some(&mark), user: None, data: json!({}) };
-                    let id = events::emit(&mut tx, event).await.unwrap();
-                    tokio::time::sleep(Duration::from_millis(dice % 5)).await;
-                    if dice < 4 {
-                        drop(tx);
-                    } else {
-                        tx.commit().await.unwrap();
-                        kept.insert((id, mark));
-                    }
-                }
-                kept
-            })
-        })
-        .collect();
-    let read = async || {
-        let (mut seen, mut cursor, started) = (Vec::new(), 0, Instant::now());
-        loop {
-            let over = writers.iter().all(tokio::task::JoinHandle::is_finished);
-            let page = db::events::after(host.app.db.read(), cursor, 7).await.unwrap();
-            if over && page.is_empty() {
-                return seen;
-            }
-            for event in page {
-                assert!(event.id > cursor, "in order");
-                cursor = event.id;
-                if event.kind == "test.hammer" {
-                    seen.push((event.id, event.subject.unwrap()));
-                }
-            }
-            assert!(started.elapsed() < PATIENCE);
-        }
-    };
-    let seen = read().await;
-    let mut kept = BTreeSet::new();
-    for writer in writers {
-        kept.extend(writer.await.unwrap());
-    }
-    assert!(kept.len() > 100);
-    assert_eq!(seen, kept.into_iter().collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -365,210 +314,4 @@ async fn clocks_of_nodes_may_be_wrong() {
         assert_eq!(job["attempts"], 1, "nobody took it for abandoned");
         tokio::join!(a.stop(), b.stop());
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_killed_node_ran_is_finished_by_the_other() {
-    const FILES: usize = 4_000;
-    if !on_postgres() {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    make_music(&dir.path().join("music"), FILES);
-    let section = database(dir.path()).await;
-    let node = |name: &str| {
-        let (folder, port) = (dir.path().join(name), free_port());
-        offer(&plugin("zotify_plugin_local"), &folder.join("plugins"));
-        let config = format!(
-            "[server]\nmode = \"dev\"\nlisten = \"127.0.0.1:{port}\"\n{section}\n[providers.local]\nplugin = \"local\"\n\
-             settings = {{ folders = [{:?}] }}\n",
-            dir.path().join("music")
-        );
-        std::fs::write(folder.join("zotify.toml"), config).unwrap();
-        (folder, port)
-    };
-    let ((a, a_port), (b, b_port)) = (node("a"), node("b"));
-    run(&a, &["user", "create", "tester", "--admin", "--password-stdin"], "a long enough password\n");
-    let mut first = Host::start(&a, a_port).await;
-    let at_kill = first.pull(|job| job["progress"]["done"].as_u64() > Some(0) || job["state"] == "succeeded").await;
-    first.kill();
-    assert_eq!(at_kill["state"], "running", "the scan ended before its node could be killed");
-    let second = Host::start(&b, b_port).await;
-    let job = second.pull(|job| job["state"] == "succeeded").await;
-    assert_eq!((&job["id"], &job["attempts"]), (&at_kill["id"], &json!(2)), "the same job goes on");
-    assert_eq!(second.get("/api/library/stats").await["totals"]["tracks"], FILES);
-}
-
-#[tokio::test]
-async fn old_events_and_jobs_are_cleared_in_batches() {
-    let host = TestApp::with("[events]\nretention_days = 2").await.admin().await;
-    let now = db::now_ms();
-    let mut tx = host.app.db.write().await.unwrap();
-    for _ in 0..2500 {
-        let event = Event { kind: "test.old", subject: None, user: None, data: json!({}) };
-        events::emit(&mut tx, event).await.unwrap();
-    }
-    let old = "UPDATE events SET created_at = created_at - 3 * 86400000 WHERE type = 'test.old'";
-    sqlx::query(old).execute(&mut *tx).await.unwrap();
-    tx.commit().await.unwrap();
-    let mut tx = host.app.db.write().await.unwrap();
-    let last =
-        events::emit(&mut tx, Event { kind: "test.new", subject: None, user: None, data: json!({}) }).await.unwrap();
-    tx.commit().await.unwrap();
-    clear::clear(&host.app, now).await.unwrap();
-    let left = db::events::after(host.app.db.read(), 0, 10_000).await.unwrap();
-    assert!(left.iter().all(|event| event.kind != "test.old"), "{}", left.len());
-    assert!(left.iter().any(|event| event.id == last));
-    // Ids go on even where nothing is left: a reader's cursor stays good.
-    clear::clear(&host.app, now + 400 * 86_400_000).await.unwrap();
-    assert!(db::events::after(host.app.db.read(), 0, 10).await.unwrap().is_empty());
-    let mut tx = host.app.db.write().await.unwrap();
-    let next =
-        events::emit(&mut tx, Event { kind: "test.new", subject: None, user: None, data: json!({}) }).await.unwrap();
-    assert!(next > last);
-}
-
-/// A way to the database that can be blocked.
-struct Bridge {
-    port: u16,
-    /// 0: open, 1: nothing passes, 2: everything is cut.
-    state: tokio::sync::watch::Sender<u8>,
-}
-
-impl Bridge {
-    async fn to(target: String) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let state = tokio::sync::watch::Sender::new(0);
-        let states = state.clone();
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let (target, mut state) = (target.clone(), states.subscribe());
-                if *state.borrow() == 2 {
-                    continue;
-                }
-                tokio::spawn(async move {
-                    let server = tokio::net::TcpStream::connect(target).await.unwrap();
-                    let ((from_client, to_client), (from_server, to_server)) =
-                        (client.into_split(), server.into_split());
-                    let (up, down) = (state.clone(), state.clone());
-                    tokio::select! {
-                        () = pass(from_client, to_server, up) => {}
-                        () = pass(from_server, to_client, down) => {}
-                        _ = state.wait_for(|state| *state == 2) => {}
-                    }
-                });
-            }
-        });
-        Self { port, state }
-    }
-}
-
-async fn pass(
-    mut from: tokio::net::tcp::OwnedReadHalf,
-    mut to: tokio::net::tcp::OwnedWriteHalf,
-    mut state: tokio::sync::watch::Receiver<u8>,
-) {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let mut buffer = vec![0; 16 << 10];
-    while let Ok(n @ 1..) = from.read(&mut buffer).await {
-        if state.wait_for(|state| *state != 1).await.is_err() || to.write_all(&buffer[..n]).await.is_err() {
-            return;
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_node_outlives_the_loss_of_its_database() {
-    let Ok(server) = std::env::var("ZOTIFY_TEST_DATABASE_URL") else { return };
-    let target = url::Url::parse(&server).unwrap();
-    let bridge = Bridge::to(format!("{}:{}", target.host_str().unwrap(), target.port().unwrap())).await;
-    let dir = tempfile::tempdir().unwrap();
-    let section = database(dir.path()).await;
-    let bridged = section.replace(&format!(":{}/", target.port().unwrap()), &format!(":{}/", bridge.port));
-    let host = TestApp::on(dir, &bridged, "", "").await.admin().await;
-    let (trace, gate) = (host.dir.path().join("trace"), host.dir.path().join("gate"));
-    std::fs::write(&gate, "").unwrap();
-    let job = Sign { name: "it".into(), trace: trace.clone(), gate: Some(gate.clone()) };
-    let id = enqueue(&host.app, &job, Enqueue::default()).await;
-    lines(&trace, 1).await;
-
-    // Ten seconds without: every answer is typed, and says when to come again.
-    bridge.state.send_replace(2);
-    let lost = Instant::now();
-    let mut codes = BTreeMap::<String, u32>::new();
-    while lost.elapsed() < Duration::from_secs(10) {
-        let reply = host.get("/api/jobs").await;
-        let problem = reply.expect(503);
-        assert!(reply.header("retry-after").parse::<u32>().is_ok_and(|s| s > 0), "{problem}");
-        *codes.entry(problem["code"].as_str().unwrap().to_owned()).or_default() += 1;
-        assert_eq!(host.get("/health/ready").await.expect(503)["checks"]["database"]["status"], "failed");
-        assert_eq!(host.get("/health/live").await.expect(200)["status"], "ok");
-    }
-    assert!(codes.keys().all(|code| code.starts_with("database_")), "{codes:?}");
-    bridge.state.send_replace(0);
-    let back = Instant::now();
-    while host.get("/api/jobs").await.status != 200 {
-        assert!(back.elapsed() < PATIENCE, "it does not come back");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    std::fs::remove_file(&gate).unwrap();
-    let job = until_state(&host, &id, "succeeded").await;
-    assert_eq!((&job["attempts"], lines(&trace, 1).await.len()), (&json!(1), 1), "the job did not notice");
-
-    // A database that stands still is worse than none.
-    bridge.state.send_replace(1);
-    let reply = host.get("/api/jobs").await;
-    reply.expect_problem(503, "database_busy");
-    bridge.state.send_replace(0);
-    assert_eq!(host.get("/api/jobs").await.status, 200);
-
-    // Connections that are cut in the middle, again and again.
-    let name = std::fs::read_to_string(host.dir.path().join("schema")).unwrap();
-    let direct = db::Db::connect(&server).await.unwrap();
-    let cut = format!(
-        "SELECT CAST(COUNT(pg_terminate_backend(pid)) AS BIGINT) FROM pg_stat_activity WHERE application_name = '{name}'"
-    );
-    for _ in 0..20 {
-        let asking = futures::future::join_all((0..8).map(|_| host.get("/api/library/stats")));
-        let cutting = sqlx::query(sqlx::AssertSqlSafe(cut.clone())).execute(direct.read());
-        let (replies, cutting) = tokio::join!(asking, cutting);
-        cutting.unwrap();
-        for reply in replies {
-            if reply.status != 200 {
-                assert_eq!(reply.expect(503)["code"], "database_unavailable");
-            }
-        }
-    }
-    direct.close().await;
-}
-
-/// The data folders are different ones; the database is not, although one host knows it by another name.
-#[test]
-fn a_sqlite_file_serves_one_host_at_a_time() {
-    use std::process::{Command, Stdio};
-    let dir = TempDir::new().unwrap();
-    std::fs::create_dir(dir.path().join("shared")).unwrap();
-    std::os::unix::fs::symlink(dir.path().join("shared"), dir.path().join("link")).unwrap();
-    let port = free_port();
-    let serve = |data: &str, folder: &str, port: u16| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_zotify-host"));
-        command.arg("serve").current_dir(dir.path()).env_clear();
-        command.env("ZOTIFY__SERVER__DATA_DIR", data).env("ZOTIFY__SERVER__LISTEN", format!("127.0.0.1:{port}"));
-        command.env("ZOTIFY__DATABASE__URL", format!("sqlite://{folder}/zotify.db"));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        command.spawn().unwrap()
-    };
-    let mut first = serve("one", "shared", port);
-    let started = Instant::now();
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() || !dir.path().join("shared/zotify.db").exists() {
-        assert!(started.elapsed() < PATIENCE);
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let second = serve("two", "link", 0).wait_with_output().unwrap();
-    first.kill().unwrap();
-    first.wait().unwrap();
-    let text = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert_eq!(second.status.code(), Some(1), "{text}");
-    assert!(text.contains("another host runs with the database") && text.contains("database.url"), "{text}");
 }
