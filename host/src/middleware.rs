@@ -1,6 +1,7 @@
 //! The layers around the router, one per file.
 
 pub mod client;
+pub mod drain;
 pub mod etag;
 pub mod fallback;
 #[cfg(fuzzing)]

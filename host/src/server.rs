@@ -30,7 +30,7 @@ pub use slots::raise_open_files;
 use self::connections::Connections;
 use crate::{
     AppState,
-    middleware::{client, etag, fallback, request_id, timeout, version},
+    middleware::{client, drain, etag, fallback, request_id, timeout, version},
     router,
 };
 
@@ -51,6 +51,7 @@ pub fn service(app: AppState) -> Router {
         )
         .layer(from_fn(version::layer))
         .layer(CatchPanicLayer::custom(fallback::panicked))
+        .layer(from_fn(drain::layer))
         .layer(from_fn_with_state(app.clone(), client::layer))
         .layer(CompressionLayer::new().compress_when(compressible))
         .layer(from_fn(etag::layer))
