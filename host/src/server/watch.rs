@@ -122,7 +122,7 @@ impl Watch {
     pub(super) async fn late(&self) -> Late {
         loop {
             let now = Instant::now();
-            let next = match self.due() {
+            let next = match self.due(now) {
                 Some((at, late)) if at <= now => match self.give_up(late, now) {
                     Some(late) => return late,
                     None => continue,
@@ -137,7 +137,7 @@ impl Watch {
     }
 
     /// What the client is due to do next, and until when.
-    fn due(&self) -> Option<(Instant, Late)> {
+    fn due(&self, now: Instant) -> Option<(Instant, Late)> {
         let state = lock(&self.state);
         if state.answers.is_empty() {
             return Some(match state.head_since {
@@ -147,7 +147,7 @@ impl Watch {
             });
         }
         if state.answers.iter().all(|answer| lock(answer).cut) {
-            return Some((Instant::now(), Late::Unread));
+            return Some((now, Late::Unread));
         }
         let unread = state.answers.iter().filter_map(|answer| lock(answer).unread_since).min()?;
         Some((unread + self.limits.write, Late::Unread))
@@ -302,7 +302,7 @@ mod tests {
         let answer = |body| watch.begin(Version::HTTP_2).answer(Response::new(body)).into_body();
         let (held, let_go) = oneshot::channel::<()>();
         let endless = stream::repeat_with(move || {
-            let _ = &held;
+            let _held = &held;
             Ok::<_, io::Error>(Bytes::from_static(b"x"))
         });
         let mut unread = answer(Body::from_stream(endless));
@@ -329,6 +329,6 @@ mod tests {
         assert_eq!(watch.late().await, Late::Head);
         drop(watch.begin(Version::HTTP_2));
         watch.received();
-        assert_eq!(watch.due().unwrap().1, Late::Idle, "HTTP/2 sends more than requests");
+        assert_eq!(watch.due(Instant::now()).unwrap().1, Late::Idle, "HTTP/2 sends more than requests");
     }
 }
