@@ -226,7 +226,7 @@ async fn only_what_was_granted_can_be_read() {
         "/proc/self/status".into(),
         "/proc/version".into(),
         "/sys/kernel/notes".into(),
-        "/root/.bashrc".into(),
+        "/etc/shadow".into(),
         "/tmp/anything".into(),
         "/dev/mem".into(),
         "/dev/zero".into(),
