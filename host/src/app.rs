@@ -14,7 +14,7 @@ use crate::{
     accounts::Account,
     auth::{self, Passwords, Tokens, bootstrap::BootstrapError},
     config::Config,
-    db::{Db, MigrationFailed, sessions::LiveSession},
+    db::{Db, MigrationFailed, api_keys::LiveKey, sessions::LiveSession},
     jobs::{self, Queue},
     mirror, nodes,
     providers::{Notice, Registry, Start},
@@ -36,6 +36,8 @@ pub struct App {
     pub tokens: Tokens,
     /// Who is signed in, by session.
     pub recent_sessions: Recent<LiveSession>,
+    /// API keys, by prefix and by id.
+    pub recent_keys: Recent<LiveKey>,
     /// Which accounts a user sees, by user.
     pub recent_accounts: Recent<Arc<[Account]>>,
     /// The loaded plugins and their instances.
@@ -144,6 +146,7 @@ impl App {
             passwords: Passwords::new(),
             tokens,
             recent_sessions: Recent::default(),
+            recent_keys: Recent::default(),
             recent_accounts: Recent::default(),
             providers,
             jobs: Queue::new(),

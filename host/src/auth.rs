@@ -4,8 +4,10 @@ pub mod bootstrap;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod keys;
 pub mod passwords;
 pub mod principal;
+pub mod quota;
 pub mod scopes;
 pub mod sessions;
 pub mod sign_in;
@@ -16,7 +18,8 @@ pub mod users;
 
 pub use bootstrap::bootstrap_admin;
 pub use passwords::Passwords;
-pub use principal::{Admin, MediaPrincipal, Principal};
+pub use principal::{Admin, Credential, MediaPrincipal, Principal};
 pub use scopes::Scopes;
+pub use sessions::Origin;
 pub use tokens::Tokens;
 pub use users::Role;

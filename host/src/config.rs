@@ -17,6 +17,7 @@ mod layers;
 mod log;
 mod paths;
 mod plugins;
+mod quotas;
 mod rules;
 pub mod schema;
 mod secrets;
@@ -44,6 +45,7 @@ pub use self::{
     layers::Source,
     log::{Log, LogFormat},
     plugins::{Breaker, Plugins, Quarantine, SandboxPolicy},
+    quotas::Quotas,
     secrets::SecretsSection,
     server::{Mode, Server},
 };
@@ -61,6 +63,8 @@ pub struct Config {
     pub database: Database,
     /// Users, sessions and passwords.
     pub auth: Auth,
+    /// What each user may have.
+    pub quotas: Quotas,
     /// The key that protects stored credentials.
     pub secrets: SecretsSection,
     /// Where plugins are found and what they may use.

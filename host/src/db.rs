@@ -4,6 +4,8 @@
 //! milliseconds since 1970 UTC, flags BIGINT 0 or 1, structures TEXT with JSON.
 
 pub mod accounts;
+pub mod api_keys;
+pub mod audit;
 pub mod clock;
 pub mod events;
 pub mod items;

@@ -14,7 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt as _;
 use zotify_host::{
     App, AppState, accounts,
-    auth::{Principal, Role, Scopes},
+    auth::{Credential, Principal, Role, Scopes},
     config::Config,
     db::{items, users},
     mirror::Row,
@@ -55,8 +55,8 @@ async fn start(folder: &Path) -> (AppState, Principal) {
         name: user.name,
         role: Role::Admin,
         scopes: Scopes::of_role(Role::Admin),
-        session_id: "session".into(),
-        expires_at: i64::MAX,
+        credential: Credential::Session { id: "session".into(), signed_in_at: i64::MAX },
+        expires_at: None,
     };
     (app, admin)
 }

@@ -3,7 +3,7 @@
 use axum::{
     Form,
     extract::{DefaultBodyLimit, FromRequest, Request, State, rejection::FormRejection},
-    http::{HeaderMap, StatusCode, header},
+    http::{StatusCode, header},
     response::{AppendHeaders, IntoResponse},
 };
 use secrecy::SecretString;
@@ -24,13 +24,10 @@ use crate::{
     },
     config::Registration,
     error::{ApiError, ApiResult},
-    middleware::client::Client,
 };
 
 /// The largest body of these requests, in bytes.
 const MAX_BODY: usize = 16 * 1024;
-/// The longest `User-Agent` that is kept, in characters.
-const MAX_USER_AGENT: usize = 200;
 
 /// A reply that holds secrets.
 const NO_STORE: AppendHeaders<[(header::HeaderName, &str); 1]> = AppendHeaders([(header::CACHE_CONTROL, "no-store")]);
@@ -74,11 +71,6 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for FormOrJson<T> {
 fn limited(mut request: Request) -> Request {
     DefaultBodyLimit::max(MAX_BODY).apply(&mut request);
     request
-}
-
-fn origin(client: &Client, headers: &HeaderMap) -> Origin {
-    let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-    Origin { address: client.ip, user_agent: user_agent.map(|text| text.chars().take(MAX_USER_AGENT).collect()) }
 }
 
 /// A new user.
@@ -146,14 +138,13 @@ pub struct Login {
 )]
 pub async fn login(
     State(app): State<AppState>,
-    client: Client,
-    headers: HeaderMap,
+    origin: Origin,
     FormOrJson(body): FormOrJson<Login>,
 ) -> ApiResult<impl IntoResponse> {
     if body.grant_type.as_deref().is_some_and(|grant| grant != "password") {
         return Err(ApiError::bad_request("unsupported_grant_type", "the only grant_type here is `password`"));
     }
-    let grant = sign_in(&app, &body.username, &body.password, origin(&client, &headers)).await?;
+    let grant = sign_in(&app, &body.username, &body.password, origin).await?;
     Ok((NO_STORE, Json(grant)))
 }
 
@@ -193,7 +184,10 @@ pub async fn refresh(
 )]
 pub async fn logout(State(app): State<AppState>, principal: Principal) -> ApiResult<StatusCode> {
     principal.require("profile")?;
-    sessions::end(&app, &principal.session_id).await?;
+    let id = principal.session_id().ok_or_else(|| {
+        ApiError::forbidden("session_required", "an API key is not signed in; revoke it at /api/user/keys")
+    })?;
+    sessions::end(&app, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -210,10 +204,10 @@ pub struct AuthStatus {
     role: Role,
     /// What this credential may be used for.
     scopes: Vec<&'static str>,
-    /// This session.
+    /// This session; null for an API key.
     session_id: Option<String>,
-    /// When this credential ends, RFC 3339 UTC.
-    expires_at: String,
+    /// When this credential ends, RFC 3339 UTC; null where it does not.
+    expires_at: Option<String>,
 }
 
 /// Says who asks, and until when.
@@ -227,13 +221,14 @@ pub struct AuthStatus {
 )]
 pub async fn status(principal: Principal) -> ApiResult<Json<AuthStatus>> {
     principal.require("profile")?;
+    let session_id = principal.session_id().map(str::to_owned);
     Ok(Json(AuthStatus {
         authenticated: true,
         user_id: principal.user_id,
         name: principal.name,
         role: principal.role,
         scopes: principal.scopes.names(),
-        session_id: Some(principal.session_id),
-        expires_at: super::rfc3339(principal.expires_at),
+        session_id,
+        expires_at: principal.expires_at.map(super::rfc3339),
     }))
 }

@@ -206,7 +206,7 @@ async fn link(app: &AppState, principal: &Principal, uri: &Uri, request: &LinkRe
     lookup::item(app, &scope, uri).await?;
     lookup::capable(app, uri, capability::MEDIA_STREAM, "audio")?;
     let expires = now_ms() + request.expires_in_s.unwrap_or(3600) * 1000;
-    let sig = signed::sign(app, &principal.session_id, uri.as_str(), expires);
+    let sig = signed::sign(app, &principal.credential, uri.as_str(), expires);
     let url = format!("/api/{}s/{uri}/media?sig={sig}", uri.kind());
     Ok(Json(Link { url, expires_at: rfc3339(expires) }))
 }

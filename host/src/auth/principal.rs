@@ -3,19 +3,50 @@
 use std::collections::HashMap;
 
 use axum::{
-    extract::{FromRequestParts, Path, Query},
-    http::{header, request::Parts},
+    extract::{FromRequestParts, MatchedPath, Path, Query},
+    http::{HeaderName, header, request::Parts},
 };
 use serde::Deserialize;
 
-use super::{Role, Scopes, signed};
+use super::{Role, Scopes, keys, signed};
 use crate::{
-    AppState,
-    db::{self, now_ms, sessions::LiveSession},
+    App, AppState,
+    db::{self, api_keys::LiveKey, now_ms, sessions::LiveSession},
     error::ApiError,
 };
 
-/// Who asks: a user, through a session or a signed link, as they stand at this moment.
+/// The header that holds an API key.
+pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// How long after a sign-in the gravest things may be done, in milliseconds.
+const RECENT: i64 = 5 * 60 * 1000;
+/// All that a user may do who has to set another password first.
+const BEFORE_PASSWORD_CHANGE: [&str; 3] = ["/api/auth/status", "/api/auth/logout", "/api/auth/password"];
+
+/// By what somebody asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// A session of a program that holds its tokens itself.
+    Session {
+        /// The session's id.
+        id: String,
+        /// When the password was given, Unix milliseconds.
+        signed_in_at: i64,
+    },
+    /// A browser's session, known by a cookie.
+    Ui {
+        /// The session's id.
+        id: String,
+        /// When the password was given, Unix milliseconds.
+        signed_in_at: i64,
+    },
+    /// An API key.
+    Key {
+        /// The key's id.
+        id: String,
+    },
+}
+
+/// Who asks: a user, through a session, a key or a signed link, as they stand at this moment.
 #[derive(Clone, Debug)]
 pub struct Principal {
     /// The user's id.
@@ -26,10 +57,10 @@ pub struct Principal {
     pub role: Role,
     /// What the credential may be used for.
     pub scopes: Scopes,
-    /// The session that signed in, or that made the signed link.
-    pub session_id: String,
-    /// When the credential ends, Unix milliseconds.
-    pub expires_at: i64,
+    /// By what they ask; for a signed link, what made it.
+    pub credential: Credential,
+    /// When the credential ends, Unix milliseconds; none: never.
+    pub expires_at: Option<i64>,
 }
 
 impl Principal {
@@ -48,6 +79,68 @@ impl Principal {
     pub fn is_admin(&self) -> bool {
         self.role == Role::Admin && self.scopes.contains("admin")
     }
+
+    /// Makes sure that somebody signed in: keys may not make keys, change passwords or administer users.
+    ///
+    /// # Errors
+    /// 403 `session_required`.
+    pub fn require_session(&self) -> Result<(), ApiError> {
+        self.session_id()
+            .map(drop)
+            .ok_or_else(|| ApiError::forbidden("session_required", "an API key can't do this; sign in with a password"))
+    }
+
+    /// Makes sure that the password was given a moment ago.
+    ///
+    /// # Errors
+    /// 403 `session_required` or `reauthentication_required`.
+    pub fn require_recent_sign_in(&self) -> Result<(), ApiError> {
+        self.require_session()?;
+        match self.credential {
+            Credential::Session { signed_in_at, .. } | Credential::Ui { signed_in_at, .. }
+                if now_ms().saturating_sub(signed_in_at) <= RECENT =>
+            {
+                Ok(())
+            }
+            _ => Err(ApiError::forbidden(
+                "reauthentication_required",
+                "this is only possible within 5 minutes of a sign-in; sign in again and repeat it",
+            )),
+        }
+    }
+
+    /// The session by which they ask; none for a key.
+    pub fn session_id(&self) -> Option<&str> {
+        match &self.credential {
+            Credential::Session { id, .. } | Credential::Ui { id, .. } => Some(id),
+            Credential::Key { .. } => None,
+        }
+    }
+
+    /// `expires_at` is when the token ends, or the session where that is known by a cookie.
+    pub(super) fn of_session(session: LiveSession, scopes: Option<Scopes>, expires_at: i64) -> Self {
+        let role = Role::parse(&session.role);
+        let (id, signed_in_at) = (session.id, session.created_at);
+        Self {
+            user_id: session.user_id,
+            name: session.name,
+            role,
+            scopes: scopes.unwrap_or_else(|| Scopes::of_role(role)),
+            credential: match session.kind.as_str() {
+                "ui" => Credential::Ui { id, signed_in_at },
+                _ => Credential::Session { id, signed_in_at },
+            },
+            expires_at: Some(expires_at),
+        }
+    }
+
+    fn of_key(key: LiveKey) -> Self {
+        let role = Role::parse(&key.role);
+        // Its user may have lost a role since the key was made.
+        let scopes = key.scopes.split(' ').collect::<Scopes>().common(Scopes::of_role(role));
+        let credential = Credential::Key { id: key.id };
+        Self { user_id: key.user_id, name: key.name, role, scopes, credential, expires_at: key.expires_at }
+    }
 }
 
 impl FromRequestParts<AppState> for Principal {
@@ -58,27 +151,40 @@ impl FromRequestParts<AppState> for Principal {
         if let Some(known) = parts.extensions.get::<Self>() {
             return Ok(known.clone());
         }
+        if let Some(key) = parts.headers.get(API_KEY) {
+            if parts.headers.contains_key(header::AUTHORIZATION) {
+                let detail = "send either an access token or an API key, not both";
+                return Err(ApiError::bad_request("several_credentials", detail));
+            }
+            return keys::check(app, key.to_str().unwrap_or_default()).await.map(Self::of_key);
+        }
         let claims = app.tokens.check(bearer(parts)?)?;
         let session = live_session(app, &claims.sid).await?.filter(|s| s.user_id == claims.sub);
         let session = session.ok_or_else(session_revoked)?;
         check_session(&session)?;
-        let role = Role::parse(&session.role);
-        Ok(Self {
-            user_id: session.user_id,
-            name: session.name,
-            role,
-            scopes: Scopes::of_role(role),
-            session_id: session.id,
-            expires_at: claims.exp.saturating_mul(1000),
-        })
+        check_password_change(parts, &session)?;
+        Ok(Self::of_session(session, None, claims.exp.saturating_mul(1000)))
     }
+}
+
+/// Makes sure that a user who has to set another password does that first.
+///
+/// # Errors
+/// 403 `password_change_required`.
+fn check_password_change(parts: &Parts, session: &LiveSession) -> Result<(), ApiError> {
+    let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    if session.must_change_password == 0 || BEFORE_PASSWORD_CHANGE.contains(&path) {
+        return Ok(());
+    }
+    let detail = "an admin wants you to set another password first: POST /api/auth/password";
+    Err(ApiError::forbidden("password_change_required", detail))
 }
 
 pub(super) fn bearer(parts: &Parts) -> Result<&str, ApiError> {
     let missing = || {
         ApiError::unauthorized(
             "missing_credentials",
-            "sign in at /api/auth/login and send the access token as `Authorization: Bearer …`",
+            "sign in at /api/auth/login and send the access token as `Authorization: Bearer …`, or an API key as `X-API-Key`",
         )
     };
     let value = parts.headers.get(header::AUTHORIZATION).ok_or_else(missing)?;
@@ -88,7 +194,7 @@ pub(super) fn bearer(parts: &Parts) -> Result<&str, ApiError> {
 }
 
 /// A session with its user, as they were within the last second.
-async fn live_session(app: &AppState, id: &str) -> sqlx::Result<Option<LiveSession>> {
+async fn live_session(app: &App, id: &str) -> sqlx::Result<Option<LiveSession>> {
     app.recent_sessions.get(id, db::sessions::find_live(app.db.read(), id)).await
 }
 
@@ -143,16 +249,32 @@ impl FromRequestParts<AppState> for MediaPrincipal {
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
         let sig = Query::<Sig>::try_from_uri(&parts.uri).ok().and_then(|Query(query)| query.sig);
-        let Some(sig) = sig.filter(|_| !parts.headers.contains_key(header::AUTHORIZATION)) else {
+        let signed_in = parts.headers.contains_key(header::AUTHORIZATION) || parts.headers.contains_key(API_KEY);
+        let Some(sig) = sig.filter(|_| !signed_in) else {
             return Principal::from_request_parts(parts, app).await.map(Self);
         };
         let path = Path::<HashMap<String, String>>::from_request_parts(parts, app).await;
         let uri = path.ok().and_then(|Path(mut path)| path.remove("uri")).unwrap_or_default();
-        let (session_id, expires_at) = signed::verify(app, &uri, &sig)?;
-        let session = live_session(app, &session_id).await?.ok_or_else(session_revoked)?;
-        check_session(&session)?;
-        let role = Role::parse(&session.role);
-        let LiveSession { user_id, name, .. } = session;
-        Ok(Self(Principal { user_id, name, role, scopes: Scopes::of_link(), session_id, expires_at }))
+        let (maker, expires_at) = signed::verify(app, &uri, &sig)?;
+        signer(app, &maker, expires_at).await.map(Self)
+    }
+}
+
+/// Who made a signed link, with what the link is worth.
+async fn signer(app: &App, maker: &Credential, expires_at: i64) -> Result<Principal, ApiError> {
+    match maker {
+        Credential::Session { id, .. } | Credential::Ui { id, .. } => {
+            let session = live_session(app, id).await?.ok_or_else(session_revoked)?;
+            check_session(&session)?;
+            Ok(Principal::of_session(session, Some(Scopes::of_link()), expires_at))
+        }
+        Credential::Key { id } => {
+            let key = app.recent_keys.get(id, db::api_keys::find_live_by_id(app.db.read(), id)).await?;
+            let key = key.ok_or_else(|| ApiError::unauthorized("api_key_revoked", "the API key is gone"))?;
+            keys::check_live(&key)?;
+            let principal = Principal::of_key(key);
+            let scopes = principal.scopes.common(Scopes::of_link());
+            Ok(Principal { scopes, expires_at: Some(expires_at), ..principal })
+        }
     }
 }

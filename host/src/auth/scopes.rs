@@ -43,6 +43,11 @@ impl Scopes {
         position(scope).is_some_and(|i| self.0 & (1 << i) != 0)
     }
 
+    /// The scopes that are in both sets.
+    pub fn common(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// Their names.
     pub fn names(self) -> Vec<&'static str> {
         ALL.into_iter().filter(|scope| self.contains(scope)).collect()

@@ -1,8 +1,12 @@
 //! Sessions: what a sign-in starts, refresh tokens keep alive and access tokens name.
 
-use std::net::IpAddr;
+use std::{convert::Infallible, net::IpAddr};
 
 use aws_lc_rs::digest;
+use axum::{
+    extract::FromRequestParts,
+    http::{header, request::Parts},
+};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
 use serde_json::json;
@@ -18,6 +22,7 @@ use crate::{
     },
     error::ApiError,
     events::{self, Event},
+    middleware::client::Client,
     secrets::random,
 };
 
@@ -25,6 +30,8 @@ use crate::{
 const PREFIX: &str = "ztr_";
 /// The longest refresh token that is looked at, in bytes.
 const MAX_LENGTH: usize = 128;
+/// The longest `User-Agent` that is kept, in characters.
+const MAX_USER_AGENT: usize = 200;
 /// How long ended sessions stay on record, in milliseconds.
 const KEEP_ENDED: i64 = 7 * 24 * 60 * 60 * 1000;
 
@@ -50,6 +57,16 @@ pub struct Origin {
     pub address: IpAddr,
     /// What the client calls itself.
     pub user_agent: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Origin {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let Client { ip, .. } = Client::from_request_parts(parts, state).await?;
+        let user_agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+        Ok(Self { address: ip, user_agent: user_agent.map(|text| text.chars().take(MAX_USER_AGENT).collect()) })
+    }
 }
 
 /// Starts a session in the transaction of its sign-in.

@@ -1,9 +1,10 @@
-//! Signed links: for players and images that can't send headers. A link names the session that made it, one URI and an
-//! end: signing out revokes it.
+//! Signed links: for players and images that can't send headers. A link names the session or key that made it, one URI
+//! and an end: signing out or revoking the key revokes it.
 
 use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
+use super::Credential;
 use crate::{App, db::now_ms, error::ApiError};
 
 /// Bytes of the end, in front.
@@ -13,18 +14,30 @@ const MAC: usize = 32;
 /// The longest `sig` that is looked at, in characters.
 const MAX_LENGTH: usize = 256;
 
-/// The value of `?sig=` that lets a player read this URI as the session's user until `expires_ms` (Unix milliseconds).
-pub fn sign(app: &App, session_id: &str, uri: &str, expires_ms: i64) -> String {
-    sign_with(&app.tokens.link_key, session_id, uri, expires_ms)
+/// In front of a key's id, where a session's begins with a digit.
+const KEY: char = 'k';
+
+/// The value of `?sig=` that lets a player read this URI as the credential's user until `expires_ms` (Unix milliseconds).
+pub fn sign(app: &App, credential: &Credential, uri: &str, expires_ms: i64) -> String {
+    let maker = match credential {
+        Credential::Session { id, .. } | Credential::Ui { id, .. } => id.clone(),
+        Credential::Key { id } => format!("{KEY}{id}"),
+    };
+    sign_with(&app.tokens.link_key, &maker, uri, expires_ms)
 }
 
-/// The session that made the link and the link's end in Unix milliseconds, if it is one for this URI and has not ended.
-/// Whether the session is still open is the caller's to check.
+/// What made the link and the link's end in Unix milliseconds, if it is one for this URI and has not ended.
+/// Whether the session or key is still open is the caller's to check.
 ///
 /// # Errors
 /// 401 `invalid_signature` or `link_expired`.
-pub(super) fn verify(app: &App, uri: &str, sig: &str) -> Result<(String, i64), ApiError> {
-    verify_with(&app.tokens.link_key, uri, sig, now_ms())
+pub(super) fn verify(app: &App, uri: &str, sig: &str) -> Result<(Credential, i64), ApiError> {
+    let (maker, end) = verify_with(&app.tokens.link_key, uri, sig, now_ms())?;
+    let credential = match maker.strip_prefix(KEY) {
+        Some(id) => Credential::Key { id: id.to_owned() },
+        None => Credential::Session { id: maker, signed_in_at: 0 },
+    };
+    Ok((credential, end))
 }
 
 pub(super) fn sign_with(key: &hmac::Key, session_id: &str, uri: &str, expires_ms: i64) -> String {

@@ -10,10 +10,7 @@ use std::{
 
 use tokio::{
     net::TcpListener,
-    signal::{
-        self,
-        unix::{self, SignalKind},
-    },
+    signal::unix::{Signal, SignalKind, signal},
 };
 
 use super::{CliResult, Failure};
@@ -43,10 +40,15 @@ pub(super) async fn run(config: Config) -> CliResult {
         Failure::new(format!("{address} cannot be listened at: {error}; set server.listen, or stop what listens there"))
     })?;
     let _locks = lock(&config)?;
-    let Started { app, admin_password } = App::start(config).await.map_err(|error| Failure::new(error.to_string()))?;
+    // Before the start: the default would end the process in the middle of it.
+    let mut signals = Signals::listen()?;
+    let Started { app, admin_password } = tokio::select! {
+        started = App::start(config) => started.map_err(|error| Failure::new(error.to_string()))?,
+        () = signals.next() => return Ok(()),
+    };
     let address = listener.local_addr()?;
     app.tasks.spawn(console::report(app.clone(), address, admin_password));
-    server::serve(app.clone(), listener, asked_to_stop()).await;
+    server::serve(app.clone(), listener, asked_to_stop(signals)).await;
     app.stop().await;
     Ok(())
 }
@@ -98,26 +100,31 @@ fn lock_file(path: &Path, what: &str, setting: &str) -> Result<File, Failure> {
 }
 
 /// Ends at `Ctrl-C` and at SIGTERM; the next of either ends the process.
-async fn asked_to_stop() {
-    signalled().await;
+async fn asked_to_stop(mut signals: Signals) {
+    signals.next().await;
     tracing::info!("stopping: requests under way may end; a second signal ends them at once");
-    tokio::spawn(async {
-        signalled().await;
+    tokio::spawn(async move {
+        signals.next().await;
         std::process::exit(130);
     });
 }
 
-/// Waits for `Ctrl-C` or SIGTERM.
-async fn signalled() {
-    let interrupt = async { signal::ctrl_c().await.is_ok() };
-    let terminate = async {
-        match unix::signal(SignalKind::terminate()) {
-            Ok(mut terminate) => terminate.recv().await.is_some(),
-            Err(_) => std::future::pending().await,
+/// What asks the process to stop.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Waits for `Ctrl-C` or SIGTERM.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
-    };
-    tokio::select! {
-        _ = interrupt => {}
-        _ = terminate => {}
     }
 }

@@ -28,6 +28,10 @@ pub struct LiveSession {
     pub id: String,
     /// The user's id.
     pub user_id: String,
+    /// `api`, or `ui` for a browser's.
+    pub kind: String,
+    /// When the password was given, Unix milliseconds.
+    pub created_at: i64,
     /// Unix milliseconds.
     pub expires_at: i64,
     /// When it ended before its time, Unix milliseconds.
@@ -38,6 +42,8 @@ pub struct LiveSession {
     pub role: String,
     /// Not 0: the user may do nothing.
     pub disabled: i64,
+    /// Not 0: the user has to set another password first.
+    pub must_change_password: i64,
 }
 
 /// Adds a session.
@@ -69,7 +75,8 @@ pub async fn insert(tx: &mut Tx, session: &NewSession) -> sqlx::Result<()> {
 /// When the database fails.
 pub async fn find_live(db: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<Option<LiveSession>> {
     sqlx::query_as(
-        "SELECT s.id, s.user_id, s.expires_at, s.revoked_at, u.name, u.role, u.disabled
+        "SELECT s.id, s.user_id, s.kind, s.created_at, s.expires_at, s.revoked_at, u.name, u.role, u.disabled,
+                u.must_change_password
          FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = $1",
     )
     .bind(id.to_owned())

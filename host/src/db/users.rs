@@ -129,3 +129,13 @@ pub async fn update_password(tx: &mut Tx, id: &str, password_hash: &str) -> sqlx
         .await?;
     Ok(())
 }
+
+/// What an admin set as the user's quota, JSON.
+///
+/// # Errors
+/// When the database fails.
+pub async fn quota(db: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<Option<String>> {
+    let found: Option<Option<String>> =
+        sqlx::query_scalar("SELECT quota FROM users WHERE id = $1").bind(id.to_owned()).fetch_optional(db).await?;
+    Ok(found.flatten())
+}

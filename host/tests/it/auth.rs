@@ -290,7 +290,8 @@ async fn signed_links_open_one_item_for_a_player() {
     host.make_user("anna", false).await;
     let access = host.sign_in("anna").await;
     let status = host.send(host.request(Method::GET, "/api/auth/status").bearer_auth(&access)).await.expect(200);
-    let session = status["session_id"].as_str().unwrap();
+    let id = status["session_id"].as_str().unwrap().to_owned();
+    let session = &auth::Credential::Session { id, signed_in_at: 0 };
     let router = Router::new()
         .route(
             "/media/{uri}",

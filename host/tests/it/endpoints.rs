@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use tower::ServiceExt as _;
 use zotify_host::{
-    auth::{Principal, Role, Scopes, scopes},
+    auth::{Credential, Principal, Role, Scopes, scopes},
     openapi, server,
 };
 
@@ -124,8 +124,8 @@ async fn every_endpoint_wants_its_scope_and_no_other() {
             name: "anna".into(),
             role: Role::Admin,
             scopes: granted,
-            session_id: String::new(),
-            expires_at: i64::MAX,
+            credential: Credential::Session { id: String::new(), signed_in_at: i64::MAX },
+            expires_at: None,
         };
         let request = Request::builder()
             .method(endpoint.method.as_str())

@@ -17,7 +17,7 @@ use super::held;
 use crate::{
     AppState,
     api::extract::{ItemUri, Query},
-    auth::{Principal, signed},
+    auth::{Credential, Principal, signed},
     db::{
         items::{self, Key, Stored},
         now_ms,
@@ -85,7 +85,7 @@ pub async fn export_playlist(
     let name = doc["name"].as_str().unwrap_or("playlist").to_owned();
     let (content_type, extension, body) = match query.format {
         Format::M3u8 => {
-            let links = Links { app: app.clone(), session: principal.session_id, until: now_ms() + LINKS_MS };
+            let links = Links { app: app.clone(), maker: principal.credential, until: now_ms() + LINKS_MS };
             ("audio/x-mpegurl; charset=utf-8", "m3u8", Body::from_stream(m3u8(app, playlist, name.clone(), links)))
         }
         Format::Json => ("application/json", "json", Body::from_stream(json(app, playlist))),
@@ -103,13 +103,13 @@ pub async fn export_playlist(
 /// Makes links that work without a header.
 struct Links {
     app: AppState,
-    session: String,
+    maker: Credential,
     until: i64,
 }
 
 impl Links {
     fn to(&self, uri: &Uri) -> String {
-        let sig = signed::sign(&self.app, &self.session, uri.as_str(), self.until);
+        let sig = signed::sign(&self.app, &self.maker, uri.as_str(), self.until);
         let path = format!("{}s/{uri}/media?sig={sig}", uri.kind());
         match &self.app.config.server.public_url {
             Some(base) => format!("{}/api/{path}", base.as_str().trim_end_matches('/')),

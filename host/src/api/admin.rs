@@ -1,0 +1,1 @@
+//! `/api/admin`: what admins see and do for everybody.

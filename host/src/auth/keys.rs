@@ -1,0 +1,92 @@
+//! API keys: secrets for programs, with scopes of their own.
+
+use aws_lc_rs::{constant_time, digest};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use super::principal::user_disabled;
+use crate::{
+    App,
+    db::{self, api_keys::LiveKey, now_ms},
+    error::ApiError,
+    secrets::{SecretsError, random},
+};
+
+/// In front of every key, so that one is known by its looks.
+const MARK: &str = "ztf_";
+/// Characters of a key by which it is looked up and shown in lists.
+const PREFIX: usize = MARK.len() + 8;
+/// Characters of a key: the mark, and 32 random bytes in base64.
+const LENGTH: usize = MARK.len() + 43;
+
+/// A new key.
+pub struct NewSecret {
+    /// All of it, to be shown once.
+    pub secret: String,
+    /// Its beginning, by which it is looked up.
+    pub prefix: String,
+    /// What is stored of it. It is random, so a plain hash can't be guessed from.
+    pub hash: String,
+}
+
+impl NewSecret {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn generate() -> Result<Self, SecretsError> {
+        let secret = format!("{MARK}{}", URL_SAFE_NO_PAD.encode(random::<32>()?));
+        Ok(Self { prefix: secret.chars().take(PREFIX).collect(), hash: hash(&secret), secret })
+    }
+}
+
+/// The key that this is, if it may be used now.
+///
+/// # Errors
+/// 401 `invalid_api_key`, `api_key_revoked`, `api_key_expired` or `user_disabled`.
+pub(super) async fn check(app: &App, secret: &str) -> Result<LiveKey, ApiError> {
+    let invalid = || ApiError::unauthorized("invalid_api_key", "the X-API-Key header holds no key of this server");
+    if secret.len() != LENGTH || !secret.is_ascii() || !secret.starts_with(MARK) {
+        return Err(invalid());
+    }
+    let prefix = secret.get(..PREFIX).ok_or_else(invalid)?;
+    let key = app.recent_keys.get(prefix, db::api_keys::find_live(app.db.read(), prefix)).await?;
+    let key = key.ok_or_else(invalid)?;
+    constant_time::verify_slices_are_equal(hash(secret).as_bytes(), key.hash.as_bytes()).map_err(|_| invalid())?;
+    if key.secret_expires_at.is_some_and(|at| at <= now_ms()) {
+        return Err(ApiError::unauthorized("api_key_expired", "this secret was replaced by a new one and has ended"));
+    }
+    check_live(&key)?;
+    Ok(key)
+}
+
+/// Makes sure that a key is open and its user may act.
+///
+/// # Errors
+/// 401 `api_key_revoked`, `api_key_expired` or `user_disabled`.
+pub(super) fn check_live(key: &LiveKey) -> Result<(), ApiError> {
+    if key.revoked_at.is_some() {
+        return Err(ApiError::unauthorized("api_key_revoked", "this API key was revoked"));
+    }
+    if key.expires_at.is_some_and(|at| at <= now_ms()) {
+        return Err(ApiError::unauthorized("api_key_expired", "this API key has ended; make a new one"));
+    }
+    if key.disabled == 0 { Ok(()) } else { Err(user_disabled()) }
+}
+
+fn hash(secret: &str) -> String {
+    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, secret.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_long_known_by_their_looks_and_new_each_time() {
+        let (a, b) = (NewSecret::generate().unwrap(), NewSecret::generate().unwrap());
+        assert_ne!(a.prefix, b.prefix);
+        assert_eq!((a.secret.len(), a.prefix.len()), (LENGTH, PREFIX));
+        assert!(a.secret.starts_with(&a.prefix) && a.prefix.starts_with(MARK));
+        assert_eq!(a.hash, hash(&a.secret));
+    }
+}
