@@ -16,6 +16,7 @@ use crate::{
     config::Config,
     db::{Db, MigrationFailed, api_keys::LiveKey, sessions::LiveSession},
     jobs::{self, Queue},
+    middleware::rate::Rates,
     mirror, nodes,
     providers::{Notice, Registry, Start},
     recent::Recent,
@@ -40,6 +41,8 @@ pub struct App {
     pub recent_keys: Recent<LiveKey>,
     /// Which accounts a user sees, by user.
     pub recent_accounts: Recent<Arc<[Account]>>,
+    /// How often who asked.
+    pub rates: Rates,
     /// The loaded plugins and their instances.
     pub providers: Registry,
     /// Wakes the job runner.
@@ -148,6 +151,7 @@ impl App {
             recent_sessions: Recent::default(),
             recent_keys: Recent::default(),
             recent_accounts: Recent::default(),
+            rates: Rates::default(),
             providers,
             jobs: Queue::new(),
             shutdown,

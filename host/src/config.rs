@@ -14,6 +14,7 @@ mod events;
 pub mod fuzzing;
 mod instance;
 mod layers;
+mod limits;
 mod log;
 mod paths;
 mod plugins;
@@ -43,6 +44,7 @@ pub use self::{
     events::Events,
     instance::{Instance, Isolation, RESERVED_IDS},
     layers::Source,
+    limits::Limits,
     log::{Log, LogFormat},
     plugins::{Breaker, Plugins, Quarantine, SandboxPolicy},
     quotas::Quotas,
@@ -63,6 +65,8 @@ pub struct Config {
     pub database: Database,
     /// Users, sessions and passwords.
     pub auth: Auth,
+    /// How often one address may ask.
+    pub limits: Limits,
     /// What each user may have.
     pub quotas: Quotas,
     /// The key that protects stored credentials.

@@ -11,7 +11,7 @@ use utoipa::{
     },
 };
 
-use crate::{error::Problem, router};
+use crate::{error::Problem, middleware::deprecation, router};
 
 /// What stands in the document before any handler.
 #[derive(OpenApi)]
@@ -59,8 +59,12 @@ pub fn document(prefix: &str) -> utoipa::openapi::OpenApi {
     document.servers = Some(vec![Server::new(if prefix.is_empty() { "/" } else { prefix })]);
     for (path, item) in &mut document.paths.paths {
         let strict = path.starts_with("/api/");
+        let deprecated = deprecation::ALL.iter().any(|route| route.path == path);
         for operation in operations(item) {
             complete(operation, strict);
+            if deprecated {
+                operation.deprecated = Some(utoipa::openapi::Deprecated::True);
+            }
         }
     }
     document

@@ -1,12 +1,17 @@
 //! Every route, one line each.
 
-use axum::{Router, middleware::from_fn_with_state, routing::get};
+use axum::{
+    Router,
+    middleware::{from_fn, from_fn_with_state},
+    routing::get,
+};
 use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     AppState, api,
     middleware::{
+        deprecation::{self, Deprecated},
         fallback,
         parameters::{self, Parameters},
     },
@@ -59,6 +64,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(api::sync::list_sync_runs))
         .routes(routes!(api::sync::get_sync_run))
         .routes(routes!(api::sync::apply_sync_run))
+        .merge(deprecated(deprecation::SYNC_TRIGGER, OpenApiRouter::new().routes(routes!(api::sync::trigger_sync))))
         // Playlists
         .routes(routes!(api::playlists::list_playlists))
         .routes(routes!(api::playlists::get_playlist))
@@ -68,6 +74,11 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(api::jobs::list_jobs))
         .routes(routes!(api::jobs::get_job))
         .routes(routes!(api::jobs::cancel_job))
+}
+
+/// Routes whose replies say what took their place.
+fn deprecated(what: Deprecated, routes: OpenApiRouter<AppState>) -> OpenApiRouter<AppState> {
+    routes.route_layer(from_fn(move |request, next| deprecation::layer(what, request, next)))
 }
 
 /// All routes, with problems for everything else.

@@ -8,11 +8,12 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{Role, Scopes, keys, signed};
+use super::{Role, Scopes, keys, quota::Quota, signed};
 use crate::{
     App, AppState,
     db::{self, api_keys::LiveKey, now_ms, sessions::LiveSession},
     error::ApiError,
+    middleware::rate,
 };
 
 /// The header that holds an API key.
@@ -156,15 +157,27 @@ impl FromRequestParts<AppState> for Principal {
                 let detail = "send either an access token or an API key, not both";
                 return Err(ApiError::bad_request("several_credentials", detail));
             }
-            return keys::check(app, key.to_str().unwrap_or_default()).await.map(Self::of_key);
+            let key = keys::check(app, key.to_str().unwrap_or_default()).await?;
+            count(app, parts, &key.user_id, key.quota.as_deref())?;
+            return Ok(Self::of_key(key));
         }
         let claims = app.tokens.check(bearer(parts)?)?;
         let session = live_session(app, &claims.sid).await?.filter(|s| s.user_id == claims.sub);
         let session = session.ok_or_else(session_revoked)?;
         check_session(&session)?;
         check_password_change(parts, &session)?;
+        count(app, parts, &session.user_id, session.quota.as_deref())?;
         Ok(Self::of_session(session, None, claims.exp.saturating_mul(1000)))
     }
+}
+
+/// Counts a request of a user.
+///
+/// # Errors
+/// 429 `rate_limited`.
+fn count(app: &App, parts: &Parts, user_id: &str, quota: Option<&str>) -> Result<(), ApiError> {
+    let per_minute = Quota::parse(quota).over(&app.config.quotas).requests_per_minute;
+    rate::count_user(&app.rates, user_id, per_minute, parts.extensions.get())
 }
 
 /// Makes sure that a user who has to set another password does that first.
@@ -256,22 +269,24 @@ impl FromRequestParts<AppState> for MediaPrincipal {
         let path = Path::<HashMap<String, String>>::from_request_parts(parts, app).await;
         let uri = path.ok().and_then(|Path(mut path)| path.remove("uri")).unwrap_or_default();
         let (maker, expires_at) = signed::verify(app, &uri, &sig)?;
-        signer(app, &maker, expires_at).await.map(Self)
+        signer(app, parts, &maker, expires_at).await.map(Self)
     }
 }
 
 /// Who made a signed link, with what the link is worth.
-async fn signer(app: &App, maker: &Credential, expires_at: i64) -> Result<Principal, ApiError> {
+async fn signer(app: &App, parts: &Parts, maker: &Credential, expires_at: i64) -> Result<Principal, ApiError> {
     match maker {
         Credential::Session { id, .. } | Credential::Ui { id, .. } => {
             let session = live_session(app, id).await?.ok_or_else(session_revoked)?;
             check_session(&session)?;
+            count(app, parts, &session.user_id, session.quota.as_deref())?;
             Ok(Principal::of_session(session, Some(Scopes::of_link()), expires_at))
         }
         Credential::Key { id } => {
             let key = app.recent_keys.get(id, db::api_keys::find_live_by_id(app.db.read(), id)).await?;
             let key = key.ok_or_else(|| ApiError::unauthorized("api_key_revoked", "the API key is gone"))?;
             keys::check_live(&key)?;
+            count(app, parts, &key.user_id, key.quota.as_deref())?;
             let principal = Principal::of_key(key);
             let scopes = principal.scopes.common(Scopes::of_link());
             Ok(Principal { scopes, expires_at: Some(expires_at), ..principal })

@@ -44,6 +44,8 @@ pub struct LiveSession {
     pub disabled: i64,
     /// Not 0: the user has to set another password first.
     pub must_change_password: i64,
+    /// What an admin set as the user's quota, JSON.
+    pub quota: Option<String>,
 }
 
 /// Adds a session.
@@ -76,7 +78,7 @@ pub async fn insert(tx: &mut Tx, session: &NewSession) -> sqlx::Result<()> {
 pub async fn find_live(db: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<Option<LiveSession>> {
     sqlx::query_as(
         "SELECT s.id, s.user_id, s.kind, s.created_at, s.expires_at, s.revoked_at, u.name, u.role, u.disabled,
-                u.must_change_password
+                u.must_change_password, u.quota
          FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = $1",
     )
     .bind(id.to_owned())

@@ -20,6 +20,7 @@ mod fire;
 mod hostile;
 mod jobs;
 mod library;
+mod limits;
 mod load;
 mod nodes;
 mod peers;

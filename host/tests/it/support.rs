@@ -1,5 +1,7 @@
 //! A running host with a database, a data folder and plugins of its own.
 
+pub mod secrets;
+
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -98,7 +100,9 @@ impl TestApp {
     pub async fn beside(&self, toml: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::copy(self.dir.path().join("schema"), dir.path().join("schema")).unwrap();
-        Self { token: self.token.clone(), ..Self::at(dir, "", toml).await }
+        let mut node = Self::at(dir, "", toml).await;
+        node.token.clone_from(&self.token);
+        node
     }
 
     /// A host in a folder that may hold the data of an earlier one.
@@ -109,6 +113,7 @@ impl TestApp {
 
     /// A host in a folder, with sections `database` and `secrets`.
     pub async fn on(dir: TempDir, database: &str, server: &str, toml: &str) -> Self {
+        secrets::watch();
         let file = dir.path().join("zotify.toml");
         std::fs::write(&file, configuration(server, database, toml)).unwrap();
         let mut config = Config::load(Some(&file)).unwrap_or_else(|e| panic!("{e}"));
@@ -184,9 +189,14 @@ impl TestApp {
 
     /// Sends a request and reads the answer.
     pub async fn send(&self, request: RequestBuilder) -> Reply {
-        let response = request.send().await.unwrap();
+        let request = request.build().unwrap();
+        secrets::sent(&request);
+        let path = request.url().path().to_owned();
+        let response = self.client.execute(request).await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
-        Reply { status, headers, bytes: response.bytes().await.unwrap().to_vec() }
+        let reply = Reply { status, headers, bytes: response.bytes().await.unwrap().to_vec() };
+        secrets::received(&path, &reply);
+        reply
     }
 
     pub async fn get(&self, path: &str) -> Reply {
@@ -211,11 +221,19 @@ impl TestApp {
     }
 
     /// Stops the host as `Ctrl-C` would, and hands its folder back.
-    pub async fn stop(self) -> TempDir {
+    pub async fn stop(mut self) -> TempDir {
         self.app.shutdown.cancel();
-        self.server.await.unwrap();
+        (&mut self.server).await.unwrap();
         self.app.stop().await;
-        self.dir
+        std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap())
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            secrets::check_log();
+        }
     }
 }
 
@@ -261,7 +279,15 @@ pub fn demo_folder() -> PathBuf {
 }
 
 fn configuration(server: &str, database: &str, sections: &str) -> String {
-    format!("[server]\nmode = \"dev\"\nlisten = \"127.0.0.1:0\"\ndata_dir = \"data\"\n{server}\n{database}\n{sections}")
+    // Tests ask again and again; those of the limits set their own.
+    let unless = |section: &str, text: &str| {
+        if sections.contains(section) { String::new() } else { format!("{section}\n{text}\n") }
+    };
+    let limits = unless("[limits]", "requests_per_minute_per_address = 0\nsign_ins_per_minute_per_address = 0");
+    let quotas = unless("[quotas]", "requests_per_minute = 1000000");
+    format!(
+        "[server]\nmode = \"dev\"\nlisten = \"127.0.0.1:0\"\ndata_dir = \"data\"\n{server}\n{database}\n{limits}{quotas}{sections}"
+    )
 }
 
 /// The database of a host in a folder: SQLite, or a schema of its own on the server that `ZOTIFY_TEST_DATABASE_URL` names.
