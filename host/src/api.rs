@@ -7,6 +7,7 @@ pub mod children;
 pub mod extract;
 pub mod items;
 pub mod jobs;
+pub mod keys;
 pub mod library;
 pub mod media;
 pub mod meta;

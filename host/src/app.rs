@@ -12,7 +12,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     accounts::Account,
-    auth::{self, Passwords, Tokens, bootstrap::BootstrapError},
+    auth::{
+        self, Passwords, Tokens,
+        bootstrap::BootstrapError,
+        keys::{self, Uses},
+    },
     config::Config,
     db::{Db, MigrationFailed, api_keys::LiveKey, sessions::LiveSession},
     jobs::{self, Queue},
@@ -39,6 +43,8 @@ pub struct App {
     pub recent_sessions: Recent<LiveSession>,
     /// API keys, by prefix and by id.
     pub recent_keys: Recent<LiveKey>,
+    /// When API keys were last used on this node.
+    pub key_uses: Uses,
     /// Which accounts a user sees, by user.
     pub recent_accounts: Recent<Arc<[Account]>>,
     /// How often who asked.
@@ -150,6 +156,7 @@ impl App {
             tokens,
             recent_sessions: Recent::default(),
             recent_keys: Recent::default(),
+            key_uses: Uses::default(),
             recent_accounts: Recent::default(),
             rates: Rates::default(),
             providers,
@@ -159,6 +166,7 @@ impl App {
             started: Instant::now(),
         }));
         let admin_password = auth::bootstrap_admin(&app).await?;
+        keys::bootstrap::apply(&app).await?;
         app.tasks.spawn(jobs::run(app.clone(), app.shutdown.clone()));
         mirror::start(&app);
         nodes::start(&app);

@@ -26,7 +26,7 @@ pub enum Outcome {
 pub struct Actor<'a> {
     /// The user's id, where there is one.
     user_id: Option<&'a str>,
-    /// `session`, `ui`, `key`, `command` or `host`.
+    /// `session`, `ui`, `key`, `bootstrap_key`, `command` or `host`.
     via: &'static str,
     /// The session's or key's id.
     credential: Option<&'a str>,
@@ -40,7 +40,8 @@ impl<'a> Actor<'a> {
         let (via, id) = match &principal.credential {
             Credential::Session { id, .. } => ("session", id),
             Credential::Ui { id, .. } => ("ui", id),
-            Credential::Key { id } => ("key", id),
+            Credential::Key { id, bootstrap: false } => ("key", id),
+            Credential::Key { id, bootstrap: true } => ("bootstrap_key", id),
         };
         Self { user_id: Some(&principal.user_id), via, credential: Some(id), origin: Some(origin) }
     }

@@ -3,6 +3,7 @@
 pub mod config;
 mod docs;
 mod doctor;
+pub mod key;
 mod migrate;
 mod openapi;
 pub mod plugin;
@@ -55,6 +56,9 @@ enum Command {
     /// Make users and set passwords, without the API.
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Make, list and revoke API keys, without the API.
+    #[command(subcommand, after_help = key::AFTER_HELP)]
+    Key(key::KeyCommand),
     /// Bring the database's schema up to date.
     #[command(long_about = migrate::ABOUT)]
     Migrate,
@@ -138,6 +142,15 @@ impl Command {
                 let config = load()?;
                 config.create_folders()?;
                 answer(&user::run(command, &config).await.map_err(|error| Failure::new(error.to_string()))?)
+            }
+            // Needs no configuration, which may be what it is made for.
+            Self::Key(key::KeyCommand::Generate) => {
+                answer(&key::generate().map_err(|error| Failure::new(error.to_string()))?)
+            }
+            Self::Key(command) => {
+                let config = load()?;
+                config.create_folders()?;
+                answer(&key::run(command, &config).await.map_err(|error| Failure::new(error.to_string()))?)
             }
             Self::Migrate => migrate::run(load()?).await,
             Self::Doctor => doctor::run(load()).await,

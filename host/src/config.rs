@@ -155,7 +155,9 @@ impl Config {
 
     /// Whether something in the file looks like a password.
     pub fn file_holds_secrets(&self) -> bool {
-        let secret = |pointer: &str| pointer == "/secrets/master_key" || show::sounds_secret(pointer);
+        let secret = |pointer: &str| {
+            matches!(pointer, "/secrets/master_key" | "/auth/bootstrap_admin_key") || show::sounds_secret(pointer)
+        };
         let in_file = |source: &Source| matches!(source, Source::File { .. });
         self.sources.iter().any(|(pointer, source)| in_file(source) && secret(pointer))
             || (self.database.masked_url() != self.database.url && in_file(&self.source("/database/url")))

@@ -28,6 +28,8 @@ use crate::{error::Problem, middleware::deprecation, router};
     tags(
         (name = "Meta", description = "Probes, version, documentation"),
         (name = "Sign-in", description = "Users and their sessions"),
+        (name = "User", description = "What belongs to the caller"),
+        (name = "Admin", description = "What admins see and do for everybody"),
         (name = "Providers", description = "Loaded music providers"),
         (name = "Catalogue", description = "Search, items, audio and pictures"),
         (name = "Library", description = "What the accounts own or saved, and keeping it in step"),

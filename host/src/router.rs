@@ -36,6 +36,12 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(api::auth::logout))
         .routes(routes!(api::auth::status))
         .routes(routes!(api::user::get_profile, api::user::update_profile))
+        // API keys
+        .routes(routes!(api::keys::list_api_keys, api::keys::make_api_key))
+        .routes(routes!(api::keys::get_api_key, api::keys::update_api_key, api::keys::revoke_api_key))
+        .routes(routes!(api::keys::rotate_api_key))
+        .routes(routes!(api::admin::keys::list_keys))
+        .routes(routes!(api::admin::keys::revoke_key))
         // Providers
         .routes(routes!(api::providers::list_providers))
         .routes(routes!(api::providers::get_provider))

@@ -21,7 +21,9 @@ CREATE TABLE api_keys (
     created_at BIGINT NOT NULL,
     expires_at BIGINT,
     last_used_at BIGINT,
-    revoked_at BIGINT
+    revoked_at BIGINT,
+    -- Not 0: the configuration sets its secret.
+    bootstrap BIGINT NOT NULL DEFAULT 0
 );
 CREATE INDEX api_keys_user ON api_keys (user_id, created_at);
 

@@ -23,6 +23,9 @@ const RECENT: i64 = 5 * 60 * 1000;
 /// All that a user may do who has to set another password first.
 const BEFORE_PASSWORD_CHANGE: [&str; 3] = ["/api/auth/status", "/api/auth/logout", "/api/auth/password"];
 
+/// Where the bootstrap key may act as if somebody had signed in: what a first set-up needs.
+const SET_UP: [&str; 3] = ["/api/admin/users", "/api/admin/invites", "/api/user/keys"];
+
 /// By what somebody asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
@@ -44,6 +47,8 @@ pub enum Credential {
     Key {
         /// The key's id.
         id: String,
+        /// It is the bootstrap key, and the endpoint one that it may use as if somebody had signed in.
+        bootstrap: bool,
     },
 }
 
@@ -81,14 +86,18 @@ impl Principal {
         self.role == Role::Admin && self.scopes.contains("admin")
     }
 
-    /// Makes sure that somebody signed in: keys may not make keys, change passwords or administer users.
+    /// Makes sure that somebody signed in: keys may not make keys, change passwords or administer users. The bootstrap key
+    /// may, where a first set-up needs it.
     ///
     /// # Errors
     /// 403 `session_required`.
     pub fn require_session(&self) -> Result<(), ApiError> {
-        self.session_id()
-            .map(drop)
-            .ok_or_else(|| ApiError::forbidden("session_required", "an API key can't do this; sign in with a password"))
+        match self.credential {
+            Credential::Session { .. } | Credential::Ui { .. } | Credential::Key { bootstrap: true, .. } => Ok(()),
+            Credential::Key { bootstrap: false, .. } => {
+                Err(ApiError::forbidden("session_required", "an API key can't do this; sign in with a password"))
+            }
+        }
     }
 
     /// Makes sure that the password was given a moment ago.
@@ -135,11 +144,13 @@ impl Principal {
         }
     }
 
-    fn of_key(key: LiveKey) -> Self {
+    /// `path` is the template of the endpoint's path.
+    fn of_key(key: LiveKey, path: &str) -> Self {
         let role = Role::parse(&key.role);
         // Its user may have lost a role since the key was made.
         let scopes = key.scopes.split(' ').collect::<Scopes>().common(Scopes::of_role(role));
-        let credential = Credential::Key { id: key.id };
+        let bootstrap = key.bootstrap != 0 && SET_UP.iter().any(|allowed| path.starts_with(allowed));
+        let credential = Credential::Key { id: key.id, bootstrap };
         Self { user_id: key.user_id, name: key.name, role, scopes, credential, expires_at: key.expires_at }
     }
 }
@@ -159,7 +170,7 @@ impl FromRequestParts<AppState> for Principal {
             }
             let key = keys::check(app, key.to_str().unwrap_or_default()).await?;
             count(app, parts, &key.user_id, key.quota.as_deref())?;
-            return Ok(Self::of_key(key));
+            return Ok(Self::of_key(key, endpoint(parts)));
         }
         let claims = app.tokens.check(bearer(parts)?)?;
         let session = live_session(app, &claims.sid).await?.filter(|s| s.user_id == claims.sub);
@@ -185,12 +196,16 @@ fn count(app: &App, parts: &Parts, user_id: &str, quota: Option<&str>) -> Result
 /// # Errors
 /// 403 `password_change_required`.
 fn check_password_change(parts: &Parts, session: &LiveSession) -> Result<(), ApiError> {
-    let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    if session.must_change_password == 0 || BEFORE_PASSWORD_CHANGE.contains(&path) {
+    if session.must_change_password == 0 || BEFORE_PASSWORD_CHANGE.contains(&endpoint(parts)) {
         return Ok(());
     }
     let detail = "an admin wants you to set another password first: POST /api/auth/password";
     Err(ApiError::forbidden("password_change_required", detail))
+}
+
+/// The template of the endpoint's path.
+fn endpoint(parts: &Parts) -> &str {
+    parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str)
 }
 
 pub(super) fn bearer(parts: &Parts) -> Result<&str, ApiError> {
@@ -282,12 +297,12 @@ async fn signer(app: &App, parts: &Parts, maker: &Credential, expires_at: i64) -
             count(app, parts, &session.user_id, session.quota.as_deref())?;
             Ok(Principal::of_session(session, Some(Scopes::of_link()), expires_at))
         }
-        Credential::Key { id } => {
+        Credential::Key { id, .. } => {
             let key = app.recent_keys.get(id, db::api_keys::find_live_by_id(app.db.read(), id)).await?;
             let key = key.ok_or_else(|| ApiError::unauthorized("api_key_revoked", "the API key is gone"))?;
             keys::check_live(&key)?;
             count(app, parts, &key.user_id, key.quota.as_deref())?;
-            let principal = Principal::of_key(key);
+            let principal = Principal::of_key(key, "");
             let scopes = principal.scopes.common(Scopes::of_link());
             Ok(Principal { scopes, expires_at: Some(expires_at), ..principal })
         }

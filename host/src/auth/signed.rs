@@ -21,7 +21,7 @@ const KEY: char = 'k';
 pub fn sign(app: &App, credential: &Credential, uri: &str, expires_ms: i64) -> String {
     let maker = match credential {
         Credential::Session { id, .. } | Credential::Ui { id, .. } => id.clone(),
-        Credential::Key { id } => format!("{KEY}{id}"),
+        Credential::Key { id, .. } => format!("{KEY}{id}"),
     };
     sign_with(&app.tokens.link_key, &maker, uri, expires_ms)
 }
@@ -34,7 +34,7 @@ pub fn sign(app: &App, credential: &Credential, uri: &str, expires_ms: i64) -> S
 pub(super) fn verify(app: &App, uri: &str, sig: &str) -> Result<(Credential, i64), ApiError> {
     let (maker, end) = verify_with(&app.tokens.link_key, uri, sig, now_ms())?;
     let credential = match maker.strip_prefix(KEY) {
-        Some(id) => Credential::Key { id: id.to_owned() },
+        Some(id) => Credential::Key { id: id.to_owned(), bootstrap: false },
         None => Credential::Session { id: maker, signed_in_at: 0 },
     };
     Ok((credential, end))

@@ -1,7 +1,10 @@
 //! `[auth]`.
 
 use schemars::JsonSchema;
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+
+use super::secrets::masked;
 
 /// Who may make a user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -31,10 +34,22 @@ pub struct Auth {
     /// The shortest password that can be set, in bytes of UTF-8.
     #[schemars(range(min = 8, max = 128))]
     pub password_min_length: usize,
+    /// A key of the first administrator, for setting the server up by a program (`zotify-host key generate` prints one). The
+    /// host makes it known at its start; taken away or changed, the former one is revoked at the next start. Best given as
+    /// `ZOTIFY__AUTH__BOOTSTRAP_ADMIN_KEY_FILE`.
+    #[serde(serialize_with = "masked")]
+    #[schemars(with = "Option<String>", extend("format" = "api-key", "writeOnly" = true))]
+    pub bootstrap_admin_key: Option<SecretString>,
 }
 
 impl Default for Auth {
     fn default() -> Self {
-        Self { registration: Registration::Closed, access_token_minutes: 15, session_days: 30, password_min_length: 8 }
+        Self {
+            registration: Registration::Closed,
+            access_token_minutes: 15,
+            session_days: 30,
+            password_min_length: 8,
+            bootstrap_admin_key: None,
+        }
     }
 }

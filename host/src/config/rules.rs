@@ -46,6 +46,12 @@ pub(super) fn check(value: &Value, sources: &Sources) -> Vec<Problem> {
         let detail = "the key is not random; make one with: openssl rand -base64 32 (server.mode = \"dev\" accepts it)";
         add("/secrets/master_key", detail.into());
     }
+    let key = text("/auth/bootstrap_admin_key");
+    if text("/server/mode") != Some("dev") && key.is_some_and(|key| different(key.bytes().collect()) < 16) {
+        let detail =
+            "the key is not random; make one with: zotify-host key generate (server.mode = \"dev\" accepts it)";
+        add("/auth/bootstrap_admin_key", detail.into());
+    }
     problems
 }
 
@@ -58,8 +64,12 @@ fn is_permission(text: &str) -> bool {
 /// different values, less often than once in a million million keys.
 fn is_weak(key: &str) -> bool {
     let Ok(bytes) = BASE64_STANDARD.decode(key.trim()) else { return false };
-    let mut different = bytes.clone();
-    different.sort_unstable();
-    different.dedup();
-    different.len() < 16 || bytes.iter().all(|b| (b' '..=b'~').contains(b))
+    different(bytes.clone()) < 16 || bytes.iter().all(|b| (b' '..=b'~').contains(b))
+}
+
+/// How many different values there are.
+fn different(mut bytes: Vec<u8>) -> usize {
+    bytes.sort_unstable();
+    bytes.dedup();
+    bytes.len()
 }

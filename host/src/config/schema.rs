@@ -14,6 +14,7 @@ use super::{
     Config, Problem, database,
     layers::{Sources, dotted, join, keys, place},
 };
+use crate::auth::keys::is_key;
 
 /// The schema of a value that only a plugin understands.
 pub(super) static FREE: Value = Value::Bool(true);
@@ -163,6 +164,11 @@ const FORMATS: &[Format] = &[
         name: "master-key",
         accepts: |text| BASE64_STANDARD.decode(text.trim()).is_ok_and(|key| key.len() == 32),
         expected: "must be 32 bytes in base64; make one with: openssl rand -base64 32",
+    },
+    Format {
+        name: "api-key",
+        accepts: is_key,
+        expected: "must be ztf_ and 43 characters of base64url; make one with: zotify-host key generate",
     },
     Format {
         name: "log-filter",

@@ -18,6 +18,7 @@ pub struct SecretsSection {
     pub master_key: Option<SecretString>,
 }
 
-fn masked<S: Serializer>(key: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+/// Shows that there is a secret, not which.
+pub(super) fn masked<S: Serializer>(key: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
     key.as_ref().map(|_| MASK).serialize(serializer)
 }

@@ -94,6 +94,16 @@ pub async fn count(db: impl AnyExecutor<'_>) -> sqlx::Result<i64> {
     sqlx::query_scalar("SELECT COUNT(*) FROM users").fetch_one(db).await
 }
 
+/// The id of the admin who was made first, of those who may act.
+///
+/// # Errors
+/// When the database fails.
+pub async fn first_admin(db: impl AnyExecutor<'_>) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar("SELECT id FROM users WHERE role = 'admin' AND disabled = 0 ORDER BY created_at, id LIMIT 1")
+        .fetch_optional(db)
+        .await
+}
+
 /// Sets the name and the e-mail address.
 ///
 /// # Errors

@@ -238,3 +238,44 @@ fn the_doctor_tells_which_instances_would_not_start() {
     assert!(text.contains("fail  instance       none: ") && text.contains("(plugin_not_found)"), "{text}");
     assert!(!text.contains("off"), "{text}");
 }
+
+#[tokio::test]
+async fn keys_are_made_listed_and_revoked() {
+    let dir = tempfile::tempdir().unwrap();
+    // Works beside a configuration with faults: the key may be what is missing there.
+    fs::write(dir.path().join("zotify.toml"), "[auth]\nbootstrap_admin_key = \"too short\"\n").unwrap();
+    let made = host(dir.path(), &["key", "generate"], &[]);
+    let key = out(&made).trim().to_owned();
+    assert_eq!((made.status.code(), key.len(), &key[..4]), (Some(0), 47, "ztf_"), "{}", err(&made));
+    let refused = host(dir.path(), &["serve"], &[]);
+    assert_eq!(refused.status.code(), Some(2));
+    let said = err(&refused);
+    assert!(said.contains("auth.bootstrap_admin_key") && said.contains("key generate"), "{said}");
+    assert!(!said.contains("too short"), "{said}");
+
+    fs::write(dir.path().join("zotify.toml"), "[server]\nlisten = \"127.0.0.1:0\"\n").unwrap();
+    let file = dir.path().join("key");
+    fs::write(&file, format!("{key}\n")).unwrap();
+    let variables = [("ZOTIFY__AUTH__BOOTSTRAP_ADMIN_KEY_FILE", file.to_str().unwrap())];
+    let shown = out(&host(dir.path(), &["config", "show"], &variables));
+    assert!(shown.contains("auth.bootstrap_admin_key = \"********\""), "{shown}");
+    let mut server = command(dir.path(), &["serve"], &variables).stderr(Stdio::null()).spawn().unwrap();
+    let list = || out(&host(dir.path(), &["key", "list", "admin"], &[]));
+    let started = Instant::now();
+    while !list().contains(" active ") {
+        assert!(started.elapsed() < PATIENCE, "no key: {}", list());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let listed = list();
+    assert!(listed.starts_with(&key[..12]) && listed.trim_end().ends_with(" bootstrap"), "{listed}");
+    assert!(!listed.contains(&key), "{listed}");
+    let unknown = host(dir.path(), &["key", "revoke", "admin", "ztf_nothing"], &[]);
+    assert_eq!((unknown.status.code(), err(&unknown).contains("admin has no such API key")), (Some(1), true));
+    assert_eq!(host(dir.path(), &["key", "revoke", "admin"], &[]).status.code(), Some(2));
+    let revoked = host(dir.path(), &["key", "revoke", "admin", &key[..12]], &[]);
+    assert_eq!(out(&revoked).trim(), "revoked 1 API keys of admin");
+    assert!(list().contains(" revoked "));
+    assert_eq!(out(&host(dir.path(), &["key", "revoke", "admin", "--all"], &[])).trim(), "revoked 0 API keys of admin");
+}

@@ -19,6 +19,7 @@ mod fan_out;
 mod fire;
 mod hostile;
 mod jobs;
+mod keys;
 mod library;
 mod limits;
 mod load;

@@ -187,6 +187,24 @@ impl TestApp {
         }
     }
 
+    /// A request to a path without the token.
+    pub fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base))
+    }
+
+    /// Asks with an API key.
+    pub async fn by_key(&self, key: &str, path: &str) -> Reply {
+        self.send(self.anonymous(Method::GET, path).header("x-api-key", key)).await
+    }
+
+    pub async fn patch(&self, path: &str, body: &Value) -> Reply {
+        self.send(self.request(Method::PATCH, path).json(body)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Reply {
+        self.send(self.request(Method::DELETE, path)).await
+    }
+
     /// Sends a request and reads the answer.
     pub async fn send(&self, request: RequestBuilder) -> Reply {
         let request = request.build().unwrap();
