@@ -17,6 +17,7 @@ mod layers;
 mod log;
 mod paths;
 mod plugins;
+mod privacy;
 mod quotas;
 mod rules;
 pub mod schema;
@@ -45,6 +46,7 @@ pub use self::{
     layers::Source,
     log::{Log, LogFormat},
     plugins::{Breaker, Plugins, Quarantine, SandboxPolicy},
+    privacy::Privacy,
     quotas::Quotas,
     secrets::SecretsSection,
     server::{Mode, Server},
@@ -65,6 +67,8 @@ pub struct Config {
     pub auth: Auth,
     /// What each user may have.
     pub quotas: Quotas,
+    /// How long things about users are kept, and how often they may ask for them.
+    pub privacy: Privacy,
     /// The key that protects stored credentials.
     pub secrets: SecretsSection,
     /// Where plugins are found and what they may use.

@@ -33,6 +33,8 @@ use crate::{error::Problem, router};
         (name = "Library", description = "What the accounts own or saved, and keeping it in step"),
         (name = "Playlists", description = "Playlists of all accounts"),
         (name = "Jobs", description = "Background work"),
+        (name = "Privacy", description = "What is held about the caller"),
+        (name = "Admin", description = "What admins see and do for everybody"),
     )
 )]
 pub struct ApiDoc;

@@ -1,1 +1,3 @@
 //! `/api/admin`: what admins see and do for everybody.
+
+pub mod audit;
