@@ -14,6 +14,7 @@ pub mod meta;
 pub mod model;
 pub mod page;
 pub mod playlists;
+pub mod privacy;
 pub mod providers;
 pub mod raw;
 pub mod search;

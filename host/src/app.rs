@@ -12,6 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     accounts::Account,
+    audit,
     auth::{
         self, Passwords, Tokens,
         bootstrap::BootstrapError,
@@ -166,6 +167,7 @@ impl App {
             started: Instant::now(),
         }));
         let admin_password = auth::bootstrap_admin(&app).await?;
+        audit::start(&app).await?;
         keys::bootstrap::apply(&app).await?;
         app.tasks.spawn(jobs::run(app.clone(), app.shutdown.clone()));
         mirror::start(&app);
@@ -183,6 +185,7 @@ impl App {
             tracing::warn!("some background work did not end within {grace:?} and goes on at the next start");
         }
         self.providers.stop().await;
+        audit::stop(self).await;
         self.db.close().await;
     }
 

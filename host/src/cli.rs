@@ -1,5 +1,6 @@
 //! The command line: one verb per file.
 
+mod audit;
 pub mod config;
 mod docs;
 mod doctor;
@@ -59,6 +60,9 @@ enum Command {
     /// Make, list and revoke API keys, without the API.
     #[command(subcommand, after_help = key::AFTER_HELP)]
     Key(key::KeyCommand),
+    /// Check and export the audit log.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Bring the database's schema up to date.
     #[command(long_about = migrate::ABOUT)]
     Migrate,
@@ -92,6 +96,12 @@ impl Failure {
     /// It was asked for wrongly: exit code 2.
     pub fn usage(message: impl Into<String>) -> Self {
         Self { message: message.into(), code: 2 }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
     }
 }
 
@@ -152,6 +162,7 @@ impl Command {
                 config.create_folders()?;
                 answer(&key::run(command, &config).await.map_err(|error| Failure::new(error.to_string()))?)
             }
+            Self::Audit(command) => audit::run(command, load()?).await,
             Self::Migrate => migrate::run(load()?).await,
             Self::Doctor => doctor::run(load()).await,
             Self::Openapi => openapi::run(),

@@ -18,6 +18,7 @@ mod limits;
 mod log;
 mod paths;
 mod plugins;
+mod privacy;
 mod quotas;
 mod rules;
 pub mod schema;
@@ -47,6 +48,7 @@ pub use self::{
     limits::Limits,
     log::{Log, LogFormat},
     plugins::{Breaker, Plugins, Quarantine, SandboxPolicy},
+    privacy::Privacy,
     quotas::Quotas,
     secrets::SecretsSection,
     server::{Mode, Server},
@@ -69,6 +71,8 @@ pub struct Config {
     pub limits: Limits,
     /// What each user may have.
     pub quotas: Quotas,
+    /// How long things about users are kept, and how often they may ask for them.
+    pub privacy: Privacy,
     /// The key that protects stored credentials.
     pub secrets: SecretsSection,
     /// Where plugins are found and what they may use.

@@ -7,12 +7,14 @@ pub mod accounts;
 pub mod api_keys;
 pub mod audit;
 pub mod clock;
+pub mod consents;
 pub mod events;
 pub mod items;
 pub mod jobs;
 pub mod playlists;
 pub mod plugin_kv;
 pub mod plugin_trust;
+pub mod privacy;
 pub mod pull_runs;
 pub mod query;
 pub mod sessions;
@@ -159,6 +161,17 @@ impl Db {
         match self.dialect {
             Dialect::Sqlite => self.write.begin_with("BEGIN IMMEDIATE").await,
             Dialect::Postgres => self.write.begin().await,
+        }
+    }
+
+    /// Starts a transaction that only reads, and all of it from one moment.
+    ///
+    /// # Errors
+    /// When no connection is free in time, or the database is gone.
+    pub async fn snapshot(&self) -> sqlx::Result<Tx> {
+        match self.dialect {
+            Dialect::Sqlite => self.read.begin().await,
+            Dialect::Postgres => self.read.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await,
         }
     }
 

@@ -5,6 +5,7 @@
 
 pub mod clear;
 pub mod context;
+pub mod erase;
 pub mod pull;
 pub mod runner;
 

@@ -35,6 +35,8 @@ use crate::{error::Problem, middleware::deprecation, router};
         (name = "Library", description = "What the accounts own or saved, and keeping it in step"),
         (name = "Playlists", description = "Playlists of all accounts"),
         (name = "Jobs", description = "Background work"),
+        (name = "Privacy", description = "What is held about the caller"),
+        (name = "Admin", description = "What admins see and do for everybody"),
     )
 )]
 pub struct ApiDoc;

@@ -80,6 +80,13 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(api::jobs::list_jobs))
         .routes(routes!(api::jobs::get_job))
         .routes(routes!(api::jobs::cancel_job))
+        // Privacy and audit
+        .routes(routes!(api::privacy::export_my_data, api::privacy::erase_my_data))
+        .routes(routes!(api::privacy::get_erasure))
+        .routes(routes!(api::privacy::get_consents, api::privacy::put_consents))
+        .routes(routes!(api::admin::audit::list_audit))
+        .routes(routes!(api::admin::audit::export_audit))
+        .routes(routes!(api::admin::audit::verify_audit))
 }
 
 /// Routes whose replies say what took their place.

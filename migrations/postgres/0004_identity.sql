@@ -119,3 +119,10 @@ CREATE TABLE consents (
     at BIGINT NOT NULL
 );
 CREATE INDEX consents_user ON consents (user_id, purpose, at);
+
+-- Erasures of users, by what they were given to ask with. Whose each was is not kept.
+CREATE TABLE erasures (
+    receipt TEXT PRIMARY KEY,
+    requested_at BIGINT NOT NULL,
+    erased_at BIGINT
+);

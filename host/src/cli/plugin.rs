@@ -79,8 +79,8 @@ pub async fn run(command: PluginCommand, load: impl Fn() -> Result<Config, Confi
         PluginCommand::Inspect { target, json } => inspect(load()?, &target, json).await,
         PluginCommand::Check { file } => check::run(&file, load).await,
         PluginCommand::Approve { target } => approve(load()?, &target).await,
-        PluginCommand::Enable { id } => switch::run(&load()?, &id, true),
-        PluginCommand::Disable { id } => switch::run(&load()?, &id, false),
+        PluginCommand::Enable { id } => switch::run(&load()?, &id, true).await,
+        PluginCommand::Disable { id } => switch::run(&load()?, &id, false).await,
         PluginCommand::Bundle { folder } => bundle::run(&folder),
     }
 }
