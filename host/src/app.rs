@@ -12,7 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     accounts::Account,
-    auth::{self, Passwords, Tokens, bootstrap::BootstrapError},
+    auth::{self, LastUse, Passwords, Tokens, bootstrap::BootstrapError, tokens},
     config::Config,
     db::{Db, MigrationFailed, api_keys::LiveKey, sessions::LiveSession},
     jobs::{self, Queue},
@@ -36,6 +36,8 @@ pub struct App {
     pub tokens: Tokens,
     /// Who is signed in, by session.
     pub recent_sessions: Recent<LiveSession>,
+    /// When sessions were last used.
+    pub last_use: LastUse,
     /// API keys, by prefix and by id.
     pub recent_keys: Recent<LiveKey>,
     /// Which accounts a user sees, by user.
@@ -128,7 +130,7 @@ impl App {
         db.migrate().await?;
         db.check_writable().await?;
         let secrets = Secrets::load(&config, &db).await?;
-        let tokens = Tokens::load(&db, &secrets).await?;
+        let access_tokens = Tokens::load(&db, &secrets).await?;
         let shutdown = CancellationToken::new();
         let tasks = TaskTracker::new();
         let providers = Registry::start(Start {
@@ -144,8 +146,9 @@ impl App {
             db,
             secrets,
             passwords: Passwords::new(),
-            tokens,
+            tokens: access_tokens,
             recent_sessions: Recent::default(),
+            last_use: LastUse::default(),
             recent_keys: Recent::default(),
             recent_accounts: Recent::default(),
             providers,
@@ -157,6 +160,7 @@ impl App {
         let admin_password = auth::bootstrap_admin(&app).await?;
         app.tasks.spawn(jobs::run(app.clone(), app.shutdown.clone()));
         mirror::start(&app);
+        tokens::keys::start(&app);
         nodes::start(&app);
         app.tasks.spawn(hear(app.clone(), notices));
         Ok(Started { app, admin_password })

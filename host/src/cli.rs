@@ -7,6 +7,7 @@ mod migrate;
 mod openapi;
 pub mod plugin;
 mod serve;
+mod token_key;
 pub mod user;
 
 use std::{
@@ -55,6 +56,9 @@ enum Command {
     /// Make users and set passwords, without the API.
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Change the key that signs access tokens.
+    #[command(subcommand)]
+    TokenKey(token_key::TokenKeyCommand),
     /// Bring the database's schema up to date.
     #[command(long_about = migrate::ABOUT)]
     Migrate,
@@ -139,6 +143,7 @@ impl Command {
                 config.create_folders()?;
                 answer(&user::run(command, &config).await.map_err(|error| Failure::new(error.to_string()))?)
             }
+            Self::TokenKey(command) => answer(&token_key::run(command, &load()?).await?),
             Self::Migrate => migrate::run(load()?).await,
             Self::Doctor => doctor::run(load()).await,
             Self::Openapi => openapi::run(),
