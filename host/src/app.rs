@@ -14,9 +14,10 @@ use crate::{
     accounts::Account,
     audit,
     auth::{
-        self, Passwords, Tokens,
+        self, LastUse, Passwords, Tokens,
         bootstrap::BootstrapError,
         keys::{self, Uses},
+        tokens,
     },
     config::Config,
     db::{Db, MigrationFailed, api_keys::LiveKey, sessions::LiveSession},
@@ -42,6 +43,8 @@ pub struct App {
     pub tokens: Tokens,
     /// Who is signed in, by session.
     pub recent_sessions: Recent<LiveSession>,
+    /// When sessions were last used.
+    pub last_use: LastUse,
     /// API keys, by prefix and by id.
     pub recent_keys: Recent<LiveKey>,
     /// When API keys were last used on this node.
@@ -138,7 +141,7 @@ impl App {
         db.migrate().await?;
         db.check_writable().await?;
         let secrets = Secrets::load(&config, &db).await?;
-        let tokens = Tokens::load(&db, &secrets).await?;
+        let access_tokens = Tokens::load(&db, &secrets).await?;
         let shutdown = CancellationToken::new();
         let tasks = TaskTracker::new();
         let providers = Registry::start(Start {
@@ -154,8 +157,9 @@ impl App {
             db,
             secrets,
             passwords: Passwords::new(),
-            tokens,
+            tokens: access_tokens,
             recent_sessions: Recent::default(),
+            last_use: LastUse::default(),
             recent_keys: Recent::default(),
             key_uses: Uses::default(),
             recent_accounts: Recent::default(),
@@ -171,6 +175,7 @@ impl App {
         keys::bootstrap::apply(&app).await?;
         app.tasks.spawn(jobs::run(app.clone(), app.shutdown.clone()));
         mirror::start(&app);
+        tokens::keys::start(&app);
         nodes::start(&app);
         app.tasks.spawn(hear(app.clone(), notices));
         Ok(Started { app, admin_password })

@@ -9,6 +9,7 @@ mod migrate;
 mod openapi;
 pub mod plugin;
 mod serve;
+mod token_key;
 pub mod user;
 
 use std::{
@@ -63,6 +64,9 @@ enum Command {
     /// Check and export the audit log.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Change the key that signs access tokens.
+    #[command(subcommand)]
+    TokenKey(token_key::TokenKeyCommand),
     /// Bring the database's schema up to date.
     #[command(long_about = migrate::ABOUT)]
     Migrate,
@@ -163,6 +167,7 @@ impl Command {
                 answer(&key::run(command, &config).await.map_err(|error| Failure::new(error.to_string()))?)
             }
             Self::Audit(command) => audit::run(command, load()?).await,
+            Self::TokenKey(command) => answer(&token_key::run(command, &load()?).await?),
             Self::Migrate => migrate::run(load()?).await,
             Self::Doctor => doctor::run(load()).await,
             Self::Openapi => openapi::run(),

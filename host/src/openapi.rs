@@ -7,11 +7,11 @@ use utoipa::{
         header::HeaderBuilder,
         path::{Operation, PathItem},
         schema::{ObjectBuilder, Type},
-        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
 
-use crate::{error::Problem, middleware::deprecation, router};
+use crate::{auth::cookie, error::Problem, middleware::deprecation, router};
 
 /// What stands in the document before any handler.
 #[derive(OpenApi)]
@@ -54,6 +54,10 @@ impl Modify for Common {
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
         let key = ApiKey::Header(ApiKeyValue::with_description("X-API-Key", "An API key with the scope"));
         components.add_security_scheme("api_key", SecurityScheme::ApiKey(key));
+        let about =
+            "The session of a browser, by POST /api/auth/login with `kind`: `ui`; only for the host's own pages";
+        let cookie = ApiKey::Cookie(ApiKeyValue::with_description(cookie::NAME, about));
+        components.add_security_scheme("cookie", SecurityScheme::ApiKey(cookie));
     }
 }
 
@@ -68,6 +72,10 @@ pub fn document(prefix: &str) -> utoipa::openapi::OpenApi {
             complete(operation, strict);
             if deprecated {
                 operation.deprecated = Some(utoipa::openapi::Deprecated::True);
+            }
+            // A cookie opens what an access token opens.
+            if let Some(security) = operation.security.as_mut().filter(|all| !all.is_empty()) {
+                security.push(SecurityRequirement::new("cookie", std::iter::empty::<String>()));
             }
         }
     }

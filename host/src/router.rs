@@ -30,11 +30,14 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(api::meta::document))
         .routes(routes!(api::meta::docs))
         // Sign-in
-        .routes(routes!(api::auth::register))
+        .routes(routes!(api::auth::register::register))
         .routes(routes!(api::auth::login))
         .routes(routes!(api::auth::refresh))
         .routes(routes!(api::auth::logout))
         .routes(routes!(api::auth::status))
+        .routes(routes!(api::auth::sessions::list_sessions, api::auth::sessions::revoke_other_sessions))
+        .routes(routes!(api::auth::sessions::revoke_session))
+        .routes(routes!(api::auth::password::change_password))
         .routes(routes!(api::user::get_profile, api::user::update_profile))
         // API keys
         .routes(routes!(api::keys::list_api_keys, api::keys::make_api_key))
@@ -87,6 +90,13 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(api::admin::audit::list_audit))
         .routes(routes!(api::admin::audit::export_audit))
         .routes(routes!(api::admin::audit::verify_audit))
+        // Users
+        .routes(routes!(api::admin::users::list_users, api::admin::users::create_user))
+        .routes(routes!(api::admin::users::get_user, api::admin::users::update_user, api::admin::users::delete_user))
+        .routes(routes!(api::admin::invites::list_invites, api::admin::invites::create_invite))
+        .routes(routes!(api::admin::invites::revoke_invite))
+        .routes(routes!(api::admin::sessions::list_all_sessions))
+        .routes(routes!(api::admin::sessions::revoke_any_session))
 }
 
 /// Routes whose replies say what took their place.

@@ -8,7 +8,7 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{Role, Scopes, keys, quota::Quota, signed};
+use super::{Role, Scopes, cookie, keys, last_use, quota::Quota, sessions, signed};
 use crate::{
     App, AppState,
     db::{self, api_keys::LiveKey, now_ms, sessions::LiveSession},
@@ -172,13 +172,24 @@ impl FromRequestParts<AppState> for Principal {
             count(app, parts, &key.user_id, key.quota.as_deref())?;
             return Ok(Self::of_key(key, endpoint(parts)));
         }
-        let claims = app.tokens.check(bearer(parts)?)?;
-        let session = live_session(app, &claims.sid).await?.filter(|s| s.user_id == claims.sub);
-        let session = session.ok_or_else(session_revoked)?;
-        check_session(&session)?;
+        let (session, expires_at) = match cookie::value(&parts.headers) {
+            Some(value) if !parts.headers.contains_key(header::AUTHORIZATION) => {
+                cookie::check_same_site(&app.config, &parts.method, &parts.uri, &parts.headers, false).await?;
+                let session = cookie_session(app, value).await?.ok_or_else(session_revoked)?;
+                let expires_at = session.expires_at;
+                (session, expires_at)
+            }
+            _ => {
+                let claims = app.tokens.check_on(app, bearer(parts)?).await?;
+                let session = live_session(app, &claims.sid).await?.filter(|s| s.user_id == claims.sub);
+                (session.ok_or_else(session_revoked)?, claims.exp.saturating_mul(1000))
+            }
+        };
+        check_session(app, &session)?;
         check_password_change(parts, &session)?;
         count(app, parts, &session.user_id, session.quota.as_deref())?;
-        Ok(Self::of_session(session, None, claims.exp.saturating_mul(1000)))
+        last_use::note(app, &session);
+        Ok(Self::of_session(session, None, expires_at))
     }
 }
 
@@ -226,12 +237,18 @@ async fn live_session(app: &App, id: &str) -> sqlx::Result<Option<LiveSession>> 
     app.recent_sessions.get(id, db::sessions::find_live(app.db.read(), id)).await
 }
 
+/// The session that a cookie's value stands for, as it was within the last second.
+async fn cookie_session(app: &App, value: &str) -> sqlx::Result<Option<LiveSession>> {
+    let hash = sessions::hash(value);
+    app.recent_sessions.get(&hash, db::sessions::find_live_by_cookie(app.db.read(), &hash)).await
+}
+
 /// Makes sure that a session is open and its user may act.
 ///
 /// # Errors
 /// 401 `session_revoked` or `user_disabled`.
-pub(super) fn check_session(session: &LiveSession) -> Result<(), ApiError> {
-    if session.revoked_at.is_some() || session.expires_at <= now_ms() {
+pub(super) fn check_session(app: &App, session: &LiveSession) -> Result<(), ApiError> {
+    if !sessions::is_open(app, session) {
         return Err(session_revoked());
     }
     if session.disabled == 0 { Ok(()) } else { Err(user_disabled()) }
@@ -293,7 +310,7 @@ async fn signer(app: &App, parts: &Parts, maker: &Credential, expires_at: i64) -
     match maker {
         Credential::Session { id, .. } | Credential::Ui { id, .. } => {
             let session = live_session(app, id).await?.ok_or_else(session_revoked)?;
-            check_session(&session)?;
+            check_session(app, &session)?;
             count(app, parts, &session.user_id, session.quota.as_deref())?;
             Ok(Principal::of_session(session, Some(Scopes::of_link()), expires_at))
         }

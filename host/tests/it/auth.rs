@@ -114,7 +114,7 @@ async fn only_good_tokens_are_taken() {
     other.make_user("anna", false).await;
     let foreign = other.sign_in("anna").await;
     ask(&other, "/api/auth/status", &foreign).await.expect(200);
-    ask(&host, "/api/auth/status", &foreign).await.expect_problem(401, "invalid_token");
+    ask(&host, "/api/auth/status", &foreign).await.expect_problem(401, "token_foreign");
 }
 
 #[tokio::test]
