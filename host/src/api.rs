@@ -13,6 +13,7 @@ pub mod meta;
 pub mod model;
 pub mod page;
 pub mod playlists;
+pub mod preferences;
 pub mod providers;
 pub mod raw;
 pub mod search;

@@ -13,6 +13,7 @@ pub mod jobs;
 pub mod playlists;
 pub mod plugin_kv;
 pub mod plugin_trust;
+pub mod preferences;
 pub mod pull_runs;
 pub mod query;
 pub mod sessions;

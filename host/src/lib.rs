@@ -20,6 +20,7 @@ pub mod middleware;
 pub mod mirror;
 pub mod nodes;
 pub mod openapi;
+pub mod preferences;
 pub mod providers;
 pub mod recent;
 pub mod router;

@@ -31,6 +31,8 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(api::auth::logout))
         .routes(routes!(api::auth::status))
         .routes(routes!(api::user::get_profile, api::user::update_profile))
+        // What users keep
+        .routes(routes!(api::preferences::get_preferences, api::preferences::update_preferences))
         // Providers
         .routes(routes!(api::providers::list_providers))
         .routes(routes!(api::providers::get_provider))

@@ -25,6 +25,7 @@ mod nodes;
 mod peers;
 mod plugin_cli;
 mod plugin_loading;
+mod preferences;
 mod providers;
 mod proxies;
 mod sandbox;
