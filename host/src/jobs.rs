@@ -5,6 +5,8 @@
 
 pub mod clear;
 pub mod context;
+pub mod likes;
+pub mod plays;
 pub mod pull;
 pub mod runner;
 

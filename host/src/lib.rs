@@ -15,6 +15,7 @@ pub mod db;
 pub mod error;
 pub mod events;
 pub mod jobs;
+pub mod likes;
 pub mod media;
 pub mod middleware;
 pub mod mirror;

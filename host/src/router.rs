@@ -33,6 +33,10 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(api::user::get_profile, api::user::update_profile))
         // What users keep
         .routes(routes!(api::preferences::get_preferences, api::preferences::update_preferences))
+        .routes(routes!(api::liked::list_liked))
+        .routes(routes!(api::liked::like_track, api::liked::unlike_track))
+        .routes(routes!(api::history::list_history, api::history::add_play, api::history::clear_history))
+        .routes(routes!(api::history::delete_play))
         // Providers
         .routes(routes!(api::providers::list_providers))
         .routes(routes!(api::providers::get_provider))

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where its preparation fails")]
 
 mod lab;
+mod starred;
 mod support;
 
 mod accounts;
@@ -17,9 +18,11 @@ mod edge;
 mod endpoints;
 mod fan_out;
 mod fire;
+mod history;
 mod hostile;
 mod jobs;
 mod library;
+mod liked;
 mod load;
 mod nodes;
 mod peers;
