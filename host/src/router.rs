@@ -45,6 +45,12 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(api::keys::rotate_api_key))
         .routes(routes!(api::admin::keys::list_keys))
         .routes(routes!(api::admin::keys::revoke_key))
+        // What users keep
+        .routes(routes!(api::preferences::get_preferences, api::preferences::update_preferences))
+        .routes(routes!(api::liked::list_liked))
+        .routes(routes!(api::liked::like_track, api::liked::unlike_track))
+        .routes(routes!(api::history::list_history, api::history::add_play, api::history::clear_history))
+        .routes(routes!(api::history::delete_play))
         // Providers
         .routes(routes!(api::providers::list_providers))
         .routes(routes!(api::providers::get_provider))

@@ -99,6 +99,7 @@ async fn every_implemented_endpoint_is_routed_and_guarded() {
 /// A body that the endpoint takes, so that what is refused is the credential.
 fn body(path: &str) -> &'static str {
     match path {
+        "/api/user/history" => r#"{"uri": "local:track:x"}"#,
         "/api/tracks/batch" | "/api/library/contains" => r#"{"uris": ["local:track:x"]}"#,
         _ => "{}",
     }

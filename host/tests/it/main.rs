@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where its preparation fails")]
 
 mod lab;
+mod starred;
 mod support;
 
 mod accounts;
@@ -17,16 +18,19 @@ mod edge;
 mod endpoints;
 mod fan_out;
 mod fire;
+mod history;
 mod hostile;
 mod jobs;
 mod keys;
 mod library;
+mod liked;
 mod limits;
 mod load;
 mod nodes;
 mod peers;
 mod plugin_cli;
 mod plugin_loading;
+mod preferences;
 mod providers;
 mod proxies;
 mod sandbox;
