@@ -13,8 +13,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     accounts::Account,
     auth::{self, Passwords, Tokens, bootstrap::BootstrapError},
+    backup::{self, UpdateError},
     config::Config,
-    db::{Db, MigrationFailed, api_keys::LiveKey, sessions::LiveSession},
+    db::{Db, api_keys::LiveKey, sessions::LiveSession},
     jobs::{self, Queue},
     mirror, nodes,
     providers::{Notice, Registry, Start},
@@ -83,7 +84,7 @@ pub enum StartError {
     Database(#[from] sqlx::Error),
     /// The schema cannot be brought up to date.
     #[error("the database cannot be migrated: {0}")]
-    Migrate(#[from] MigrationFailed),
+    Migrate(#[from] UpdateError),
     /// There is no key to protect secrets with.
     #[error(transparent)]
     Secrets(#[from] SecretsError),
@@ -125,7 +126,7 @@ impl App {
         let config = Arc::new(config);
         config.create_folders().map_err(StartError::Folders)?;
         let db = Db::connect(&config.database.url).await?;
-        db.migrate().await?;
+        backup::migrate(&config, &db).await?;
         db.check_writable().await?;
         let secrets = Secrets::load(&config, &db).await?;
         let tokens = Tokens::load(&db, &secrets).await?;

@@ -1,11 +1,14 @@
 //! The command line: one verb per file.
 
+mod backup;
 pub mod config;
 mod docs;
 mod doctor;
 mod migrate;
 mod openapi;
 pub mod plugin;
+mod restore;
+mod secrets;
 mod serve;
 pub mod user;
 
@@ -58,6 +61,15 @@ enum Command {
     /// Bring the database's schema up to date.
     #[command(long_about = migrate::ABOUT)]
     Migrate,
+    /// Save the database, its key and the configuration; the host may run.
+    #[command(long_about = backup::ABOUT, after_help = backup::AFTER_HELP)]
+    Backup(backup::Arguments),
+    /// Put a backup in the place of the database.
+    #[command(long_about = restore::ABOUT, after_help = restore::AFTER_HELP)]
+    Restore(restore::Arguments),
+    /// Exchange the key that protects stored credentials.
+    #[command(subcommand)]
+    Secrets(secrets::SecretsCommand),
     /// Check the installation; each fault comes with a remedy.
     #[command(long_about = doctor::ABOUT, after_help = doctor::AFTER_HELP)]
     Doctor,
@@ -140,6 +152,9 @@ impl Command {
                 answer(&user::run(command, &config).await.map_err(|error| Failure::new(error.to_string()))?)
             }
             Self::Migrate => migrate::run(load()?).await,
+            Self::Backup(arguments) => backup::run(arguments, &load()?).await,
+            Self::Restore(arguments) => restore::run(&arguments, &load()?).await,
+            Self::Secrets(command) => secrets::run(command, &load()?).await,
             Self::Doctor => doctor::run(load()).await,
             Self::Openapi => openapi::run(),
             Self::Docs { page } => docs::run(page),

@@ -142,7 +142,8 @@ impl Tokens {
     }
 }
 
-fn context(kid: &str) -> String {
+/// What the key of this id is sealed for.
+pub(crate) fn context(kid: &str) -> String {
     format!("signing_keys:{kid}")
 }
 

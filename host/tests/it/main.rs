@@ -8,6 +8,7 @@ mod support;
 
 mod accounts;
 mod auth;
+mod backup;
 mod catalogue;
 mod cli;
 mod connections;
@@ -28,5 +29,6 @@ mod plugin_loading;
 mod providers;
 mod proxies;
 mod sandbox;
+mod secrets;
 mod strangers;
 mod supervisor;
