@@ -54,10 +54,12 @@ pub enum SecretsError {
     #[error("secrets.master_key is not 32 bytes as base64; make one with `openssl rand -base64 32`")]
     MasterKeyInvalid,
     /// The key's file holds no key.
-    #[error("{0} does not hold 32 bytes as base64; restore it from a backup")]
+    #[error("{0} does not hold 32 bytes as base64; restore it from a backup, or give up what it sealed: secrets reset")]
     KeyFileInvalid(PathBuf),
     /// The key's file is gone while there are things that it sealed.
-    #[error("{0} is missing, but the database holds secrets that it sealed; restore it from a backup")]
+    #[error(
+        "{0} is missing, but the database holds secrets that it sealed; restore it from a backup, or give them up: secrets reset"
+    )]
     KeyFileMissing(PathBuf),
     /// The key's file can't be read or written.
     #[error("{path}: {source}")]

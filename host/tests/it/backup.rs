@@ -112,9 +112,8 @@ async fn a_backup_of_a_host_at_work_brings_everything_back() {
     let out = tempfile::tempdir().unwrap();
     let file = out.path().join("saved.tar");
     let arguments = ["backup".to_owned(), path(&file).to_owned()];
-    let text = tokio::task::spawn_blocking(move || {
-        success(&program(&folder, &arguments.each_ref().map(String::as_str)))
-    });
+    let text =
+        tokio::task::spawn_blocking(move || success(&program(&folder, &arguments.each_ref().map(String::as_str))));
     let text = text.await.unwrap();
     STOP.store(true, Ordering::Relaxed);
     let written = writer.await.unwrap();
@@ -145,7 +144,8 @@ async fn a_backup_of_a_host_at_work_brings_everything_back() {
     // The full-text index is made anew.
     let title = tracks[0]["title"].as_str().unwrap();
     let query = format!("/api/library/tracks?q={}", title.split(' ').next().unwrap());
-    host.until(&query, |page| page["data"].as_array().is_some_and(|data| data.iter().any(|t| t["title"] == title))).await;
+    host.until(&query, |page| page["data"].as_array().is_some_and(|data| data.iter().any(|t| t["title"] == title)))
+        .await;
 }
 
 #[tokio::test]
@@ -161,8 +161,7 @@ async fn ids_go_on_after_the_highest_that_was_ever_given() {
     success(&program(dir.path(), &["restore", path(&file), "--force"]));
     let host = TestApp::at(dir, "", "").await;
     host.make_user("somebody", false).await;
-    let first: i64 =
-        sqlx::query_scalar("SELECT MIN(id) FROM events").fetch_one(host.app.db.read()).await.unwrap();
+    let first: i64 = sqlx::query_scalar("SELECT MIN(id) FROM events").fetch_one(host.app.db.read()).await.unwrap();
     assert!(first > before, "{first} after {before}");
 }
 

@@ -134,7 +134,8 @@ async fn links_paths_upwards_and_lies_about_sizes_are_refused() {
     use tar::EntryType as Type;
     let text = refused(&dir, &raw(Type::Symlink, "secret.key", 0));
     assert!(text.contains("secret.key") && text.contains("which no backup does"), "{text}");
-    for kind in [Type::Link, Type::Directory, Type::Char, Type::Fifo, Type::GNULongName, Type::XHeader, Type::GNUSparse] {
+    for kind in [Type::Link, Type::Directory, Type::Char, Type::Fifo, Type::GNULongName, Type::XHeader, Type::GNUSparse]
+    {
         let text = refused(&dir, &raw(kind, "x", 0));
         assert!(text.contains("no backup"), "{kind:?}: {text}");
     }
