@@ -89,7 +89,7 @@ impl Rotation {
     pub async fn prepare(config: &Config, db: &Db, new_key_file: Option<PathBuf>) -> Result<Self, RotateError> {
         no_nodes(db).await?;
         let canary = Secrets::canary(db.read()).await?.ok_or(RotateError::NothingSealed)?;
-        let given = new_key_file.as_deref().map(|path| given_key(path)).transpose()?;
+        let given = new_key_file.as_deref().map(given_key).transpose()?;
         match &config.secrets.master_key {
             Some(text) => {
                 let (_, new) = given.ok_or(RotateError::NewKeyNeeded)?;
