@@ -19,8 +19,9 @@ use crate::{
         keys::{self, Uses},
         tokens,
     },
+    backup::{self, UpdateError},
     config::Config,
-    db::{Db, MigrationFailed, api_keys::LiveKey, sessions::LiveSession},
+    db::{Db, api_keys::LiveKey, sessions::LiveSession},
     jobs::{self, Queue},
     middleware::rate::Rates,
     mirror, nodes,
@@ -96,7 +97,7 @@ pub enum StartError {
     Database(#[from] sqlx::Error),
     /// The schema cannot be brought up to date.
     #[error("the database cannot be migrated: {0}")]
-    Migrate(#[from] MigrationFailed),
+    Migrate(#[from] UpdateError),
     /// There is no key to protect secrets with.
     #[error(transparent)]
     Secrets(#[from] SecretsError),
@@ -138,7 +139,7 @@ impl App {
         let config = Arc::new(config);
         config.create_folders().map_err(StartError::Folders)?;
         let db = Db::connect(&config.database.url).await?;
-        db.migrate().await?;
+        backup::migrate(&config, &db).await?;
         db.check_writable().await?;
         let secrets = Secrets::load(&config, &db).await?;
         let access_tokens = Tokens::load(&db, &secrets).await?;

@@ -1,6 +1,7 @@
 //! The command line: one verb per file.
 
 mod audit;
+mod backup;
 pub mod config;
 mod docs;
 mod doctor;
@@ -8,6 +9,8 @@ pub mod key;
 mod migrate;
 mod openapi;
 pub mod plugin;
+mod restore;
+mod secrets;
 mod serve;
 mod token_key;
 pub mod user;
@@ -70,6 +73,15 @@ enum Command {
     /// Bring the database's schema up to date.
     #[command(long_about = migrate::ABOUT)]
     Migrate,
+    /// Save the database, its key and the configuration; the host may run.
+    #[command(long_about = backup::ABOUT, after_help = backup::AFTER_HELP)]
+    Backup(backup::Arguments),
+    /// Put a backup in the place of the database.
+    #[command(long_about = restore::ABOUT, after_help = restore::AFTER_HELP)]
+    Restore(restore::Arguments),
+    /// Exchange the key that protects stored credentials.
+    #[command(subcommand)]
+    Secrets(secrets::SecretsCommand),
     /// Check the installation; each fault comes with a remedy.
     #[command(long_about = doctor::ABOUT, after_help = doctor::AFTER_HELP)]
     Doctor,
@@ -169,6 +181,9 @@ impl Command {
             Self::Audit(command) => audit::run(command, load()?).await,
             Self::TokenKey(command) => answer(&token_key::run(command, &load()?).await?),
             Self::Migrate => migrate::run(load()?).await,
+            Self::Backup(arguments) => backup::run(arguments, &load()?).await,
+            Self::Restore(arguments) => restore::run(&arguments, &load()?).await,
+            Self::Secrets(command) => secrets::run(command, &load()?).await,
             Self::Doctor => doctor::run(load()).await,
             Self::Openapi => openapi::run(),
             Self::Docs { page } => docs::run(page),

@@ -37,7 +37,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::paths::sqlite_file;
+pub(crate) use self::paths::{sqlite_file, sqlite_url};
 pub use self::{
     auth::{Auth, Registration},
     database::Database,
@@ -165,6 +165,11 @@ impl Config {
         let in_file = |source: &Source| matches!(source, Source::File { .. });
         self.sources.iter().any(|(pointer, source)| in_file(source) && secret(pointer))
             || (self.database.masked_url() != self.database.url && in_file(&self.source("/database/url")))
+    }
+
+    /// Whether the file holds the key that seals stored credentials.
+    pub fn file_holds_master_key(&self) -> bool {
+        matches!(self.source("/secrets/master_key"), Source::File { .. })
     }
 
     /// Where the value at a JSON pointer such as `/server/listen` came from.

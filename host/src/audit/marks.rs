@@ -79,6 +79,18 @@ pub async fn set_sealed(tx: &mut Tx, secrets: &Secrets, key: &str, mark: &Mark) 
     db::state::set(tx, key, &bytes).await
 }
 
+/// Makes the oldest row that is left the start of the log, under a new key: the former anchor is lost with its key.
+///
+/// # Errors
+/// When the database or the system's cryptography fails.
+pub async fn anchor_anew(tx: &mut Tx, secrets: &Secrets) -> sqlx::Result<()> {
+    let Some((seq, previous_hash)) = db::audit::oldest(&mut **tx).await? else { return Ok(()) };
+    if seq == 1 {
+        return Ok(());
+    }
+    set_sealed(tx, secrets, ANCHOR, &Mark { seq: seq - 1, hash: previous_hash }).await
+}
+
 fn json(mark: &Mark) -> sqlx::Result<Vec<u8>> {
     serde_json::to_vec(mark).map_err(|e| sqlx::Error::Encode(e.into()))
 }

@@ -6,6 +6,7 @@ use super::Failure;
 use crate::{
     audit::Actor,
     auth::tokens::{Tokens, keys},
+    backup,
     config::Config,
     db::Db,
     secrets::Secrets,
@@ -31,7 +32,9 @@ pub(super) async fn run(command: TokenKeyCommand, config: &Config) -> Result<Str
     let TokenKeyCommand::Rotate { revoke_former } = command;
     config.create_folders()?;
     let db = Db::connect(&config.database.url).await?;
-    db.migrate().await.map_err(|error| Failure::new(format!("the database can't be brought up to date: {error}")))?;
+    backup::migrate(config, &db)
+        .await
+        .map_err(|error| Failure::new(format!("the database can't be brought up to date: {error}")))?;
     let failed = |error: crate::secrets::SecretsError| Failure::new(error.to_string());
     let secrets = Secrets::load(config, &db).await.map_err(failed)?;
     // Opens what is there: with another master key this would sign out everybody.

@@ -11,6 +11,7 @@ use crate::{
         Passwords, Role, passwords, sign_in,
         users::{self, Name, NewUser},
     },
+    backup,
     config::Config,
     db::{self, Db},
     error::ApiError,
@@ -59,7 +60,7 @@ pub enum UserError {
     Database(#[from] sqlx::Error),
     /// The database's schema can't be brought up to date.
     #[error("the database can't be brought up to date: {0}")]
-    Migrate(#[from] db::MigrationFailed),
+    Migrate(#[from] backup::UpdateError),
 }
 
 impl From<ApiError> for UserError {
@@ -79,7 +80,7 @@ pub async fn run(command: UserCommand, config: &Config) -> Result<String, UserEr
         UserCommand::Create { .. } | UserCommand::Passwd { .. } => Some(read_password()?),
     };
     let db = Db::connect(&config.database.url).await?;
-    db.migrate().await?;
+    backup::migrate(config, &db).await?;
     let min_length = config.auth.password_min_length;
     let answer = match (command, password) {
         (UserCommand::Create { name, admin, .. }, Some(password)) => {

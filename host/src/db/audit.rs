@@ -221,6 +221,14 @@ pub async fn newest(db: impl AnyExecutor<'_>) -> sqlx::Result<Option<(i64, Strin
     sqlx::query_as("SELECT seq, hash FROM audit_log ORDER BY seq DESC LIMIT 1").fetch_optional(db).await
 }
 
+/// Place of the oldest row, and the hash of the row before it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn oldest(db: impl AnyExecutor<'_>) -> sqlx::Result<Option<(i64, String)>> {
+    sqlx::query_as("SELECT seq, previous_hash FROM audit_log ORDER BY seq LIMIT 1").fetch_optional(db).await
+}
+
 /// Appends a row and its personal part.
 ///
 /// # Errors

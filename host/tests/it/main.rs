@@ -9,6 +9,7 @@ mod support;
 
 mod accounts;
 mod auth;
+mod backup;
 mod catalogue;
 mod cli;
 mod connections;
@@ -34,5 +35,6 @@ mod preferences;
 mod providers;
 mod proxies;
 mod sandbox;
+mod secrets;
 mod strangers;
 mod supervisor;

@@ -69,7 +69,7 @@ impl Keys {
     }
 }
 
-fn context(kid: &str) -> String {
+pub(crate) fn context(kid: &str) -> String {
     format!("signing_keys:{kid}")
 }
 
