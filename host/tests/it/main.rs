@@ -7,6 +7,7 @@ mod lab;
 mod support;
 
 mod accounts;
+mod audit;
 mod auth;
 mod catalogue;
 mod cli;
@@ -25,6 +26,7 @@ mod nodes;
 mod peers;
 mod plugin_cli;
 mod plugin_loading;
+mod privacy;
 mod providers;
 mod proxies;
 mod sandbox;
