@@ -38,12 +38,8 @@ impl Erase {
     /// Everything but the user's row.
     async fn sweep(&self, ctx: &JobContext, user: &str) -> Result<(), JobError> {
         let mut erased = 0;
-        for (account, instance) in db::privacy::accounts(ctx.app.db.read(), user).await? {
-            let mut tx = ctx.app.db.write().await?;
-            ctx.hold(&mut tx).await?;
-            db::plugin_kv::remove_all(&mut tx, Scope { instance: &instance, account: &account }).await?;
-            tx.commit().await?;
-        }
+        let accounts = db::privacy::accounts(ctx.app.db.read(), user).await?;
+        forget_notes(ctx, &accounts).await?;
         for statement in db::privacy::ERASE {
             loop {
                 if ctx.cancelled().is_cancelled() {
@@ -60,7 +56,8 @@ impl Erase {
                 ctx.progress(erased, None, "erasing").await?;
             }
         }
-        Ok(())
+        // A plugin may have been in the middle of a call.
+        forget_notes(ctx, &accounts).await
     }
 
     /// The user's row, and the tombstone.
@@ -100,6 +97,17 @@ impl Job for Erase {
     }
 }
 register_job!(Erase);
+
+/// Removes what plugins keep for accounts: pairs of id and instance.
+async fn forget_notes(ctx: &JobContext, accounts: &[(String, String)]) -> Result<(), JobError> {
+    for (account, instance) in accounts {
+        let mut tx = ctx.app.db.write().await?;
+        ctx.hold(&mut tx).await?;
+        db::plugin_kv::remove_all(&mut tx, Scope { instance, account }).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
 
 /// The user's own jobs were told to stop. One that does not in time finds its row gone, and writes nothing more.
 async fn wait_for_jobs(ctx: &JobContext, user: &str) -> Result<(), JobError> {

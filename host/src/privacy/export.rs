@@ -26,53 +26,67 @@ pub fn sections() -> impl Iterator<Item = &'static str> {
 pub fn stream(db: Db, user_id: String) -> impl Stream<Item = sqlx::Result<Bytes>> + Send {
     async_stream::try_stream! {
         let head = json!({ "format": "zotify-data", "version": 1, "exported_at": rfc3339(now_ms()) }).to_string();
-        yield Bytes::from(head.trim_end_matches('}').to_owned());
+        yield Bytes::from(open(&head).to_owned());
         for section in &SECTIONS {
             yield opening(section);
             let mut separator = "";
             for await rows in pages(&db, section, &user_id) {
+                yield joined(rows?, &mut separator);
+            }
+            yield Bytes::from_static(b"]");
+        }
+        let accounts = db::privacy::accounts(db.read(), &user_id).await?;
+        yield opening(&LIBRARY);
+        let mut separator = "";
+        for (account, _) in &accounts {
+            for await rows in pages(&db, &LIBRARY, account) {
+                yield joined(rows?.into_iter().map(|row| of_account(row, account)), &mut separator);
+            }
+        }
+        yield Bytes::from_static(b"]");
+        yield opening(&PLAYLISTS);
+        let mut separator = "";
+        for (account, _) in &accounts {
+            for await rows in pages(&db, &PLAYLISTS, account) {
                 for row in rows? {
-                    yield Bytes::from(format!("{separator}{}", Value::Object(row)));
-                    separator = ",";
-                }
-            }
-            yield Bytes::from_static(b"]");
-        }
-        for section in [&LIBRARY, &PLAYLISTS] {
-            yield opening(section);
-            let mut separator = "";
-            for (account, _) in db::privacy::accounts(db.read(), &user_id).await? {
-                for await rows in pages(&db, section, &account) {
-                    for mut row in rows? {
-                        row.insert("account".into(), account.clone().into());
-                        let entries = (section.name == PLAYLISTS.name).then(|| uri(&row));
-                        let row = Value::Object(row).to_string();
-                        let Some(uri) = entries else {
-                            yield Bytes::from(format!("{separator}{row}"));
-                            separator = ",";
-                            continue;
-                        };
-                        yield Bytes::from(format!("{separator}{},\"entries\":[", row.trim_end_matches('}')));
-                        separator = ",";
-                        for await part in entries_of(&db, &account, uri) {
-                            yield part?;
-                        }
-                        yield Bytes::from_static(b"]}");
+                    let uri = row.get("uri").and_then(Value::as_str).unwrap_or_default().to_owned();
+                    let row = Value::Object(of_account(row, account)).to_string();
+                    yield Bytes::from(format!("{separator}{},\"entries\":[", open(&row)));
+                    separator = ",\n";
+                    for await part in entries_of(&db, account, uri) {
+                        yield part?;
                     }
+                    yield Bytes::from_static(b"]}");
                 }
             }
-            yield Bytes::from_static(b"]");
         }
-        yield Bytes::from_static(b"}\n");
+        yield Bytes::from_static(b"]}\n");
     }
+}
+
+/// An object that goes on.
+fn open(object: &str) -> &str {
+    object.strip_suffix('}').unwrap_or(object)
+}
+
+/// Rows of a list that goes on.
+fn joined(rows: impl IntoIterator<Item = Map<String, Value>>, separator: &mut &'static str) -> Bytes {
+    let mut text = String::new();
+    for row in rows {
+        text.push_str(separator);
+        text.push_str(&Value::Object(row).to_string());
+        *separator = ",\n";
+    }
+    text.into()
+}
+
+fn of_account(mut row: Map<String, Value>, account: &str) -> Map<String, Value> {
+    row.insert("account".into(), account.into());
+    row
 }
 
 fn opening(section: &Section) -> Bytes {
     Bytes::from(format!(",\n\"{}\":[", section.name))
-}
-
-fn uri(row: &Map<String, Value>) -> String {
-    row.get("uri").and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 fn pages<'a>(

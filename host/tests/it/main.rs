@@ -8,6 +8,7 @@ mod starred;
 mod support;
 
 mod accounts;
+mod audit;
 mod auth;
 mod backup;
 mod catalogue;
@@ -32,6 +33,7 @@ mod peers;
 mod plugin_cli;
 mod plugin_loading;
 mod preferences;
+mod privacy;
 mod providers;
 mod proxies;
 mod sandbox;

@@ -159,6 +159,17 @@ impl TestApp {
         self.token = Some(self.sign_in(name).await);
     }
 
+    /// Signs in as a user that there is.
+    pub async fn signed_in(mut self, name: &str) -> Self {
+        self.token = Some(self.sign_in(name).await);
+        self
+    }
+
+    /// A request with a token of somebody else.
+    pub fn request_as(&self, token: &str, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base)).bearer_auth(token)
+    }
+
     /// Later requests carry no token.
     pub fn sign_out(&mut self) {
         self.token = None;
