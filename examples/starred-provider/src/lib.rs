@@ -16,6 +16,9 @@ struct Starred {
 struct Settings {
     /// The tracks' titles.
     titles: Vec<String>,
+    /// The titles of further tracks, behind those.
+    #[serde(default)]
+    more: Vec<String>,
     /// How many of them, from the first, every account has in its library; the others are found by their ids.
     #[serde(default)]
     saved: usize,
@@ -121,7 +124,7 @@ impl Provider for Starred {
 impl Starred {
     fn track(&self, id: &str) -> Result<Item> {
         let number: usize = id.parse().map_err(|_| ProviderError::not_found("the track"))?;
-        let title = number.checked_sub(1).and_then(|n| self.settings.titles.get(n));
+        let title = number.checked_sub(1).and_then(|n| self.settings.titles.iter().chain(&self.settings.more).nth(n));
         let title = title.ok_or_else(|| ProviderError::not_found("the track"))?;
         Ok(Item::Track(Track::new(self.cx.uri(Kind::Track, id)?, title)))
     }

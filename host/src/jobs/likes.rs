@@ -1,7 +1,7 @@
 //! `likes.write` tells a provider of likes that it did not take when they were made; `likes.pull` takes over those that the
 //! account has there.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashSet, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -82,40 +82,20 @@ pub async fn enqueue_pull(tx: &mut Tx, account: &Account) -> sqlx::Result<()> {
     super::enqueue(tx, &PullLikes { account_id: account.id.clone() }, options).await.map(drop)
 }
 
-/// A list of likes, read to its end.
-#[derive(Default)]
-struct Listed {
-    /// Since when, by URI.
-    likes: HashMap<String, Option<i64>>,
-    items: Vec<Item>,
-}
-
-impl Listed {
-    fn add(&mut self, like: Like, instance: &str) {
-        let Some(item) = own_item(like.item, instance).filter(|item| item.kind() == Kind::Track) else { return };
-        let since = like.liked_at.as_deref().and_then(clean::parse_time).filter(|at| (0..=now_ms()).contains(at));
-        self.likes.insert(item.uri().to_string(), since);
-        self.items.push(item);
-    }
-}
-
 impl Job for PullLikes {
     const NAME: &'static str = "likes.pull";
 
     async fn run(&self, ctx: JobContext) -> Result<(), JobError> {
         let (account, user) = owned(&ctx, &self.account_id).await?;
-        let began = now_ms();
-        let listed = read(&ctx, &account).await?;
-        let mut tx = ctx.app.db.write().await?;
-        db::state::lock(&mut tx, &format!("likes:{user}")).await?;
-        ctx.hold(&mut tx).await?;
-        let (added, removed) = merge(&ctx, &mut tx, &account, &user, began, listed).await?;
-        if added + removed > 0 {
-            let data = json!({ "provider": account.instance, "added": added, "removed": removed });
-            let event = Event { kind: "likes.merged", subject: Some(&account.instance), user: Some(&user), data };
-            events::emit(&mut tx, event).await?;
+        let all = accounts::of_instance(&ctx.app.db, &account.instance).await?;
+        let first = all.iter().filter(|a| a.owner == account.owner).map(|a| &a.id).min();
+        if first != Some(&account.id) {
+            // Likes are written through by another one, and what two lists hold could not be told apart.
+            return Ok(());
         }
-        Ok(tx.commit().await?)
+        let mut pull = Pull { ctx, account, user, began: now_ms(), listed: HashSet::new(), added: 0 };
+        pull.read().await?;
+        pull.finish().await
     }
 }
 
@@ -130,95 +110,123 @@ pub(super) async fn owned(ctx: &JobContext, id: &str) -> Result<(Account, String
     Ok((account, owner))
 }
 
-async fn read(ctx: &JobContext, account: &Account) -> Result<Listed, JobError> {
-    let handle = started(ctx, &account.instance).await?;
-    let mut listed = Listed::default();
-    let mut cursor: Option<String> = None;
-    for _ in 0..MAX_PAGES {
-        let request = PageRequest { cursor: cursor.clone(), limit: 0 };
-        let call = handle.call::<method::ListLikes>(lookup::account_of(&handle, &account.id), Lane::Job, request);
-        let LikesPage { likes, next } = tokio::select! {
-            () = ctx.cancelled().cancelled() => return Err(JobError::Cancelled),
-            page = call => page?,
-        };
-        likes.rows.into_iter().for_each(|like| listed.add(like, &account.instance));
-        if next.is_none() {
-            return Ok(listed);
-        }
-        if next == cursor || listed.items.len() > MAX_LIKES {
-            break;
-        }
-        cursor = next;
-    }
-    Err(JobError::Fail { code: "endless_likes".into(), detail: "the provider's pages of likes do not end".into() })
+/// A pull under way.
+struct Pull {
+    ctx: JobContext,
+    account: Account,
+    user: String,
+    /// Unix milliseconds.
+    began: i64,
+    /// The URIs of all likes so far.
+    listed: HashSet<String>,
+    added: usize,
 }
 
-/// Takes the list over; answers how many likes came and went.
-async fn merge(
-    ctx: &JobContext,
-    tx: &mut Tx,
-    account: &Account,
-    user: &str,
-    began: i64,
-    mut listed: Listed,
-) -> Result<(usize, usize), JobError> {
-    let mut room = i64::from(quota::of(&mut **tx, &ctx.app.config.quotas, user).await?.likes);
-    room -= db::likes::count(&mut **tx, user).await?;
-    likes::remember(tx, &account.id, std::mem::take(&mut listed.items)).await?;
-    let rows = db::likes::of_instance(&mut **tx, user, &account.instance).await?;
-    let removed = take_back(tx, account, user, began, &rows, &listed).await?;
-    let mut known: HashMap<String, LikeRow> = rows.into_iter().map(|row| (row.uri.clone(), row)).collect();
-    let mut added = 0;
-    for (uri, since) in listed.likes {
-        let before = known.remove(&uri);
-        let row = match before {
-            // What the user said since, or what the provider has yet to hear, stands.
-            Some(row) if row.liked == 0 && (row.pending != 0 || row.changed_at >= began) => continue,
-            Some(row) if row.liked != 0 && row.written_through != 0 => continue,
-            Some(row) if row.liked != 0 => LikeRow { written_through: 1, pending: 0, code: None, ..row },
-            _ if room <= 0 => continue,
-            before => {
-                (room, added) = (room - 1, added + 1);
-                let (liked_at, changed_at) = (since.unwrap_or(began), next_change(before.as_ref()));
-                LikeRow { uri, liked_at, liked: 1, written_through: 1, changed_at, ..LikeRow::default() }
+impl Pull {
+    async fn read(&mut self) -> Result<(), JobError> {
+        let handle = started(&self.ctx, &self.account.instance).await?;
+        let mut cursor: Option<String> = None;
+        for _ in 0..MAX_PAGES {
+            let request = PageRequest { cursor: cursor.clone(), limit: 0 };
+            let account = lookup::account_of(&handle, &self.account.id);
+            let LikesPage { likes, next } = tokio::select! {
+                () = self.ctx.cancelled().cancelled() => return Err(JobError::Cancelled),
+                page = handle.call::<method::ListLikes>(account, Lane::Job, request) => page?,
+            };
+            self.store(likes.rows).await?;
+            if next.is_none() {
+                return Ok(());
             }
-        };
-        db::likes::put(tx, user, &row).await?;
+            if next == cursor || self.listed.len() > MAX_LIKES {
+                break;
+            }
+            cursor = next;
+        }
+        Err(JobError::Fail { code: "endless_likes".into(), detail: "the provider's pages of likes do not end".into() })
     }
-    Ok((added, removed))
-}
 
-/// Takes back what the provider held and does not list any more, and answers how much. A list that lacks a lot of it may
-/// be a mistake: then the likes stay, here.
-async fn take_back(
-    tx: &mut Tx,
-    account: &Account,
-    user: &str,
-    began: i64,
-    rows: &[LikeRow],
-    listed: &Listed,
-) -> sqlx::Result<usize> {
-    let before = |row: &&LikeRow| row.changed_at < began && row.pending == 0 && !listed.likes.contains_key(&row.uri);
-    for row in rows.iter().filter(before).filter(|row| row.liked == 0) {
-        db::likes::delete(tx, user, &row.uri).await?;
+    async fn begin(&self) -> sqlx::Result<Tx> {
+        let mut tx = self.ctx.app.db.write().await?;
+        db::state::lock(&mut tx, &format!("likes:{}", self.user)).await?;
+        self.ctx.hold(&mut tx).await?;
+        Ok(tx)
     }
-    let held = rows.iter().filter(|row| row.liked != 0 && row.written_through != 0).count();
-    let gone: Vec<_> = rows.iter().filter(before).filter(|row| row.liked != 0 && row.written_through != 0).collect();
-    let doubtful = gone.len() > FREE_REMOVALS && gone.len() * FREE_SHARE > held;
-    if doubtful {
-        tracing::warn!(
-            instance = account.instance,
-            "{} of {held} likes are not listed any more; they stay",
-            gone.len()
-        );
+
+    /// Takes a page over.
+    async fn store(&mut self, page: Vec<Like>) -> Result<(), JobError> {
+        let mut items: Vec<Item> = Vec::with_capacity(page.len());
+        let mut likes = Vec::with_capacity(page.len());
+        for like in page {
+            let item = own_item(like.item, &self.account.instance).filter(|item| item.kind() == Kind::Track);
+            let Some(item) = item.filter(|item| self.listed.insert(item.uri().to_string())) else { continue };
+            let since = like.liked_at.as_deref().and_then(clean::parse_time);
+            likes.push((item.uri().to_string(), since.filter(|at| (0..=self.began).contains(at))));
+            items.push(item);
+        }
+        let mut tx = self.begin().await?;
+        likes::remember(&mut tx, &self.account.id, items).await?;
+        let mut room = i64::from(quota::of(&mut *tx, &self.ctx.app.config.quotas, &self.user).await?.likes);
+        room -= db::likes::count(&mut *tx, &self.user).await?;
+        for (uri, since) in likes {
+            let before = db::likes::find(&mut *tx, &self.user, &uri).await?;
+            let known = before.as_ref().is_some_and(|row| row.liked != 0);
+            let Some(row) = self.taken_over(uri, since, before).filter(|_| known || room > 0) else { continue };
+            db::likes::put(&mut tx, &self.user, &row).await?;
+            (room, self.added) = if known { (room, self.added) } else { (room - 1, self.added + 1) };
+        }
+        Ok(tx.commit().await?)
     }
-    for row in &gone {
-        if doubtful {
-            let code = Some("not_listed".to_owned());
-            db::likes::put(tx, user, &LikeRow { written_through: 0, code, ..(*row).clone() }).await?;
-        } else {
-            db::likes::delete(tx, user, &row.uri).await?;
+
+    /// What is kept of a like that the provider lists; none where that is so already, or the user said otherwise since.
+    fn taken_over(&self, uri: String, since: Option<i64>, before: Option<LikeRow>) -> Option<LikeRow> {
+        match before {
+            // The provider has yet to hear of it, or this page is older than that.
+            Some(row) if row.liked == 0 && (row.pending != 0 || row.changed_at >= self.began) => None,
+            Some(row) if row.liked != 0 && row.written_through != 0 => None,
+            Some(row) if row.liked != 0 => Some(LikeRow { written_through: 1, pending: 0, code: None, ..row }),
+            before => {
+                let (liked_at, changed_at) = (since.unwrap_or(self.began), next_change(before.as_ref()));
+                Some(LikeRow { uri, liked_at, liked: 1, written_through: 1, changed_at, ..LikeRow::default() })
+            }
         }
     }
-    Ok(if doubtful { 0 } else { gone.len() })
+
+    async fn finish(self) -> Result<(), JobError> {
+        let mut tx = self.begin().await?;
+        let removed = self.take_back(&mut tx).await?;
+        if self.added + removed > 0 {
+            let instance = self.account.instance.as_str();
+            let data = json!({ "provider": instance, "added": self.added, "removed": removed });
+            let event = Event { kind: "likes.merged", subject: Some(instance), user: Some(&self.user), data };
+            events::emit(&mut tx, event).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Takes back what the provider held and does not list any more, and answers how much. A list that lacks a lot of it
+    /// may be a mistake: then the likes stay, here.
+    async fn take_back(&self, tx: &mut Tx) -> sqlx::Result<usize> {
+        let rows = db::likes::of_instance(&mut **tx, &self.user, &self.account.instance).await?;
+        let held = rows.iter().filter(|row| row.liked != 0 && row.written_through != 0).count();
+        let unlisted =
+            |row: &LikeRow| row.changed_at < self.began && row.pending == 0 && !self.listed.contains(&row.uri);
+        let (liked, taken_back): (Vec<_>, Vec<_>) = rows.into_iter().filter(unlisted).partition(|row| row.liked != 0);
+        for row in taken_back {
+            db::likes::delete(tx, &self.user, &row.uri).await?;
+        }
+        let gone: Vec<_> = liked.into_iter().filter(|row| row.written_through != 0).collect();
+        let (lost, instance) = (gone.len(), &self.account.instance);
+        if lost <= FREE_REMOVALS || lost * FREE_SHARE <= held {
+            for row in gone {
+                db::likes::delete(tx, &self.user, &row.uri).await?;
+            }
+            return Ok(lost);
+        }
+        tracing::warn!(instance, "{lost} of {held} likes are not listed any more; they stay, here");
+        for row in gone {
+            let code = Some("not_listed".to_owned());
+            db::likes::put(tx, &self.user, &LikeRow { written_through: 0, code, ..row }).await?;
+        }
+        Ok(0)
+    }
 }

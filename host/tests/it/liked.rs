@@ -165,6 +165,40 @@ async fn the_newest_change_of_mind_wins() {
 }
 
 #[tokio::test]
+async fn minds_that_change_at_once_end_the_same_here_and_there() {
+    let stars = Starred::with("saved = 3", "").await;
+    for round in 0..8 {
+        let change = async |n: usize| match (n + round) % 2 {
+            0 => drop(stars.like("stars:track:1").await.expect(200)),
+            _ => stars.unlike("stars:track:1").await,
+        };
+        tokio::join!(change(0), change(1), change(2), change(3));
+        stars.calm().await;
+        let here = uris(&liked(&stars.host).await).len();
+        assert_eq!(stars.held("acct").await.len(), here, "in round {round}");
+        let pending = liked(&stars.host).await.iter().any(|row| row["written_through"] == false);
+        assert!(!pending, "in round {round}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_lacks_too_much_is_not_believed() {
+    let titles: Vec<String> = (0..30).map(|n| format!("\"More {n}\"")).collect();
+    let ids: Vec<String> = (6..=35).map(|n| format!("\"{n}\"")).collect();
+    let more = format!("more = [{}]", titles.join(", "));
+    let stars = Starred::with(&format!("{more}, liked = [{}]", ids.join(", ")), "").await;
+    assert_eq!(liked(&stars.host).await.len(), 30);
+    let stars = stars.again(&format!("{more}, liked = [{}]", ids[..25].join(", "))).await;
+    stars.sync().await;
+    assert_eq!(liked(&stars.host).await.len(), 25, "a few may go");
+    let stars = stars.again(&more).await;
+    stars.sync().await;
+    let rows = liked(&stars.host).await;
+    assert_eq!(rows.len(), 25);
+    assert!(rows.iter().all(|row| row["written_through"] == false && row["kind"] == "track"), "{rows:#?}");
+}
+
+#[tokio::test]
 async fn what_the_provider_refuses_stays_here() {
     let stars = Starred::with("saved = 3, refused = [\"1\"]", "").await;
     let answer = stars.like("stars:track:1").await.expect(200);
