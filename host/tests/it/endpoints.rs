@@ -100,6 +100,7 @@ async fn every_implemented_endpoint_is_routed_and_guarded() {
 fn body(path: &str) -> &'static str {
     match path {
         "/api/tracks/batch" | "/api/library/contains" => r#"{"uris": ["local:track:x"]}"#,
+        "/api/auth/password" => r#"{"current_password": "x", "new_password": "x"}"#,
         _ => "{}",
     }
 }

@@ -22,8 +22,8 @@ use zotify_host::{
 /// How long a test waits for something to become true.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The password of [`TestApp::admin`].
-const PASSWORD: &str = "a long enough password";
+/// The password of every user that tests make.
+pub const PASSWORD: &str = "a long enough password";
 
 /// A running host.
 pub struct TestApp {
@@ -180,6 +180,11 @@ impl TestApp {
             Some(token) => request.bearer_auth(token),
             None => request,
         }
+    }
+
+    /// A request to a path with another token.
+    pub fn request_with(&self, token: &str, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base)).bearer_auth(token)
     }
 
     /// Sends a request and reads the answer.
