@@ -226,7 +226,11 @@ pub(super) fn bearer(parts: &Parts) -> Result<&str, ApiError> {
             "sign in at /api/auth/login and send the access token as `Authorization: Bearer …`, or an API key as `X-API-Key`",
         )
     };
-    let value = parts.headers.get(header::AUTHORIZATION).ok_or_else(missing)?;
+    let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next().ok_or_else(missing)?;
+    if values.next().is_some() {
+        return Err(ApiError::bad_request("several_credentials", "send one Authorization header, not several"));
+    }
     let invalid = || ApiError::unauthorized("invalid_token", "the Authorization header is not `Bearer` and a token");
     let (scheme, token) = value.to_str().map_err(|_| invalid())?.split_once(' ').ok_or_else(invalid)?;
     if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(invalid()) }

@@ -159,7 +159,9 @@ pub async fn insert(tx: &mut db::Tx, user: &User, name_key: &str, actor: Actor<'
 /// # Errors
 /// 409 `name_taken`, or when the database fails.
 pub async fn check_free(db: &Db, name: &str) -> Result<(), ApiError> {
-    match db::users::find_by_name(db.read(), &Name::fold(name)).await? {
+    // One that nobody may have is [`prepare`]'s to refuse.
+    let Ok(name) = Name::new(name) else { return Ok(()) };
+    match db::users::find_by_name(db.read(), &name.key).await? {
         Some(_) => Err(taken()),
         None => Ok(()),
     }

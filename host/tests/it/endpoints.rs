@@ -105,6 +105,7 @@ fn body(path: &str) -> &'static str {
     match path {
         "/api/user/history" => r#"{"uri": "local:track:x"}"#,
         "/api/tracks/batch" | "/api/library/contains" => r#"{"uris": ["local:track:x"]}"#,
+        "/api/auth/password" => r#"{"current_password": "x", "new_password": "x"}"#,
         _ => "{}",
     }
 }

@@ -24,8 +24,8 @@ use zotify_host::{
 /// How long a test waits for something to become true.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The password of [`TestApp::admin`].
-const PASSWORD: &str = "a long enough password";
+/// The password of every user that tests make.
+pub const PASSWORD: &str = "a long enough password";
 
 /// A running host.
 pub struct TestApp {
@@ -214,6 +214,11 @@ impl TestApp {
 
     pub async fn delete(&self, path: &str) -> Reply {
         self.send(self.request(Method::DELETE, path)).await
+    }
+
+    /// A request to a path with another token.
+    pub fn request_with(&self, token: &str, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base)).bearer_auth(token)
     }
 
     /// Sends a request and reads the answer.
