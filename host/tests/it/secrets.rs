@@ -81,7 +81,7 @@ async fn everything_opens_with_the_new_key_and_nothing_with_the_old() {
     let (dir, token) = stopped().await;
     let before = std::fs::read(key_file(&dir)).unwrap();
     let text = success(&program(dir.path(), &["secrets", "rotate"]));
-    assert!(text.contains("sealed 3 values anew"), "{text}");
+    assert!(text.contains("sealed 4 values anew"), "{text}");
     let after = std::fs::read(key_file(&dir)).unwrap();
     assert_ne!(before, after);
     assert_eq!(key_file(&dir).metadata().unwrap().permissions().mode() & 0o777, 0o600);
