@@ -48,7 +48,8 @@ pub(super) fn check(value: &Value, sources: &Sources) -> Vec<Problem> {
     }
     let key = text("/auth/bootstrap_admin_key");
     if text("/server/mode") != Some("dev") && key.is_some_and(|key| different(key.bytes().collect()) < 16) {
-        let detail = "the key is not random; make one with: zotify-host key generate (server.mode = \"dev\" accepts it)";
+        let detail =
+            "the key is not random; make one with: zotify-host key generate (server.mode = \"dev\" accepts it)";
         add("/auth/bootstrap_admin_key", detail.into());
     }
     problems

@@ -199,14 +199,7 @@ async fn insert_secret(tx: &mut Tx, key_id: &str, prefix: &str, hash: &str, at: 
 ///
 /// # Errors
 /// When the database fails.
-pub async fn rotate(
-    tx: &mut Tx,
-    id: &str,
-    prefix: &str,
-    hash: &str,
-    now: i64,
-    former_end: i64,
-) -> sqlx::Result<()> {
+pub async fn rotate(tx: &mut Tx, id: &str, prefix: &str, hash: &str, now: i64, former_end: i64) -> sqlx::Result<()> {
     for (sql, at) in [
         ("DELETE FROM api_key_secrets WHERE key_id = $1 AND expires_at <= $2", now),
         ("UPDATE api_key_secrets SET expires_at = $2 WHERE key_id = $1 AND expires_at IS NOT NULL", now),

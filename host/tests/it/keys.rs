@@ -81,7 +81,9 @@ async fn a_key_opens_what_its_scopes_say_until_it_is_revoked() {
 
     // Shown once.
     for reply in [host.get("/api/user/keys").await, host.get(&path(&key)).await, host.get("/api/admin/keys").await] {
-        assert!(reply.status == 200 && reply.text().contains(text(&key, "prefix")) && !reply.text().contains(secret(&key)));
+        assert!(
+            reply.status == 200 && reply.text().contains(text(&key, "prefix")) && !reply.text().contains(secret(&key))
+        );
     }
     assert_eq!(host.patch(&path(&key), &json!({"name": "mine"})).await.expect(200)["name"], "mine");
     assert_eq!(host.delete(&path(&key)).await.status, 204);
@@ -97,7 +99,10 @@ async fn a_key_opens_what_its_scopes_say_until_it_is_revoked() {
     assert_eq!(actions, ["api_key.created", "api_key.changed", "api_key.revoked"]);
     for (_, data, personal) in &record {
         assert!(data.contains(text(&key, "id")) && data.contains("\"via\":\"session\""), "{data}");
-        assert!(!data.contains("Zoë") && !data.contains("mine") && !personal.contains(secret(&key)), "{data} {personal}");
+        assert!(
+            !data.contains("Zoë") && !data.contains("mine") && !personal.contains(secret(&key)),
+            "{data} {personal}"
+        );
     }
     assert!(record[0].2.contains("Zoë"), "{}", record[0].2);
     let events = db::events::after(host.app.db.read(), 0, 1000).await.unwrap();
@@ -209,7 +214,8 @@ async fn what_is_no_key_opens_nothing() {
     host.by_key(key, STATUS).await.expect(200);
     let other_end = format!("{}{}", &key[..46], if key.ends_with('A') { 'B' } else { 'A' });
     let unknown = format!("ztf_{}", "A".repeat(43));
-    for bad in ["", "x", &other_end, &unknown, &key[..12], &format!("{key}="), &key.to_uppercase(), &"k".repeat(10_000)] {
+    for bad in ["", "x", &other_end, &unknown, &key[..12], &format!("{key}="), &key.to_uppercase(), &"k".repeat(10_000)]
+    {
         host.by_key(bad, STATUS).await.expect_problem(401, "invalid_api_key");
     }
     let bytes = host.anonymous(Method::GET, STATUS).header("x-api-key", b"ztf_\xff".as_slice());
@@ -298,7 +304,8 @@ async fn there_are_as_many_keys_as_the_quota_says() {
     assert_eq!(host.delete(&path(&made[1].json())).await.status, 204);
     make(&host, &["profile"]).await;
     let page = host.get("/api/user/keys?limit=3").await.expect(200);
-    let next = host.get(&format!("/api/user/keys?limit=3&cursor={}", text(&page["meta"], "next_cursor"))).await.expect(200);
+    let next =
+        host.get(&format!("/api/user/keys?limit=3&cursor={}", text(&page["meta"], "next_cursor"))).await.expect(200);
     let ids: Vec<_> = [&page, &next].into_iter().flat_map(|page| page["data"].as_array().unwrap()).collect();
     assert_eq!((ids.len(), next["meta"]["next_cursor"].is_null()), (4, true));
     assert!(!ids.iter().any(|key| key["id"] == made[0].json()["id"]));
@@ -329,7 +336,10 @@ async fn admins_see_and_revoke_everybodys_keys() {
     let mut host = host.admin().await;
     let mine = make(&host, &["profile"]).await;
     let list = host.get("/api/admin/keys").await.expect(200);
-    assert_eq!((list["data"][0]["id"].clone(), list["data"][1]["id"].clone()), (mine["id"].clone(), annas["id"].clone()));
+    assert_eq!(
+        (list["data"][0]["id"].clone(), list["data"][1]["id"].clone()),
+        (mine["id"].clone(), annas["id"].clone())
+    );
     assert_eq!(list["data"][1]["user"]["name"], "anna");
     let id = text(&list["data"][1]["user"], "id").to_owned();
     let filtered = host.get(&format!("/api/admin/keys?user={id}")).await.expect(200);
@@ -389,7 +399,9 @@ async fn the_bootstrap_key_sets_a_host_up() {
     assert_eq!((text(&own, "name"), text(&own, "prefix")), ("bootstrap", &FIRST[..12]));
     let rotate = format!("{}/rotate", path(&own));
     host.send(request(Method::POST, &rotate)).await.expect_problem(409, "bootstrap_key");
-    host.send(request(Method::PATCH, &path(&own)).json(&json!({"name": "x"}))).await.expect_problem(409, "bootstrap_key");
+    host.send(request(Method::PATCH, &path(&own)).json(&json!({"name": "x"})))
+        .await
+        .expect_problem(409, "bootstrap_key");
     let record = audited(&host).await;
     assert!(record[0].1.contains("\"via\":\"host\"") && record[0].1.contains("\"bootstrap\":true"), "{record:?}");
     assert!(record[1].1.contains("\"via\":\"bootstrap_key\""), "{record:?}");

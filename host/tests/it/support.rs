@@ -23,7 +23,7 @@ use zotify_host::{
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The password of [`TestApp::admin`].
-const PASSWORD: &str = "a long enough password";
+pub const PASSWORD: &str = "a long enough password";
 
 /// A running host.
 pub struct TestApp {

@@ -45,7 +45,9 @@ pub async fn apply(app: &App) -> Result<(), BootstrapError> {
 
 async fn make(tx: &mut Tx, secret: &NewSecret) -> sqlx::Result<()> {
     if db::api_keys::find_live(&mut **tx, &secret.prefix).await?.is_some() {
-        tracing::warn!("auth.bootstrap_admin_key was revoked or is somebody's key, and opens nothing as it is; set another");
+        tracing::warn!(
+            "auth.bootstrap_admin_key was revoked or is somebody's key, and opens nothing as it is; set another"
+        );
         return Ok(());
     }
     let Some(user_id) = db::users::first_admin(&mut **tx).await? else {

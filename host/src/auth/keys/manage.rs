@@ -81,7 +81,8 @@ fn check(principal: &Principal, new: &NewKey, now: i64) -> Result<(String, Scope
     let name = check_name(&new.name).map_err(|error| errors.push(error)).unwrap_or_default();
     let scopes = check_scopes(&new.scopes).map_err(|error| errors.push(error)).unwrap_or_default();
     if new.expires_in_s.is_some_and(|seconds| !LIFE_S.contains(&seconds)) {
-        let detail = format!("a key lives from {} to {} seconds, or for ever without this field", LIFE_S.start(), LIFE_S.end());
+        let detail =
+            format!("a key lives from {} to {} seconds, or for ever without this field", LIFE_S.start(), LIFE_S.end());
         errors.push(FieldError { field: "expires_in_s".into(), code: "out_of_range".into(), detail });
     }
     if !errors.is_empty() {
@@ -96,9 +97,8 @@ fn check(principal: &Principal, new: &NewKey, now: i64) -> Result<(String, Scope
 
 /// A key's name in normal form C.
 fn check_name(text: &str) -> Result<String, FieldError> {
-    let invalid = |code: &str, detail: &str| {
-        Err(FieldError { field: "name".into(), code: code.into(), detail: detail.into() })
-    };
+    let invalid =
+        |code: &str, detail: &str| Err(FieldError { field: "name".into(), code: code.into(), detail: detail.into() });
     // Normalising costs, so nothing much longer than a name may be gets there.
     if text.len() > 4 * MAX_NAME {
         return invalid("too_long", "the name may have at most 64 characters");
