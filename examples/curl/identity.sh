@@ -80,7 +80,7 @@ registration=$(credentials "$user_name" "$password" | jq --arg invite "$invite" 
 request 201 POST /api/auth/register "$registration"
 holds "$user_name registers with it" '.name == $name' --arg name "$user_name"
 user_id=$(answer .id)
-another=$(credentials "$user_name-2" "$password" | jq --arg invite "$invite" '. + {$invite}')
+another=$(credentials "somebody-else-$$" "$password" | jq --arg invite "$invite" '. + {$invite}')
 refused 403 invite_used POST /api/auth/register "$another"
 step "the invitation is good for one user"
 
