@@ -12,14 +12,18 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     accounts::Account,
+    audit,
     auth::{
-        self, Passwords, Tokens,
+        self, LastUse, Passwords, Tokens,
         bootstrap::BootstrapError,
         keys::{self, Uses},
+        tokens,
     },
+    backup::{self, UpdateError},
     config::Config,
-    db::{Db, MigrationFailed, api_keys::LiveKey, sessions::LiveSession},
+    db::{Db, api_keys::LiveKey, sessions::LiveSession},
     jobs::{self, Queue},
+    middleware::rate::Rates,
     mirror, nodes,
     providers::{Notice, Registry, Start},
     recent::Recent,
@@ -40,12 +44,16 @@ pub struct App {
     pub tokens: Tokens,
     /// Who is signed in, by session.
     pub recent_sessions: Recent<LiveSession>,
+    /// When sessions were last used.
+    pub last_use: LastUse,
     /// API keys, by prefix and by id.
     pub recent_keys: Recent<LiveKey>,
     /// When API keys were last used on this node.
     pub key_uses: Uses,
     /// Which accounts a user sees, by user.
     pub recent_accounts: Recent<Arc<[Account]>>,
+    /// How often who asked.
+    pub rates: Rates,
     /// The loaded plugins and their instances.
     pub providers: Registry,
     /// Wakes the job runner.
@@ -89,7 +97,7 @@ pub enum StartError {
     Database(#[from] sqlx::Error),
     /// The schema cannot be brought up to date.
     #[error("the database cannot be migrated: {0}")]
-    Migrate(#[from] MigrationFailed),
+    Migrate(#[from] UpdateError),
     /// There is no key to protect secrets with.
     #[error(transparent)]
     Secrets(#[from] SecretsError),
@@ -131,10 +139,10 @@ impl App {
         let config = Arc::new(config);
         config.create_folders().map_err(StartError::Folders)?;
         let db = Db::connect(&config.database.url).await?;
-        db.migrate().await?;
+        backup::migrate(&config, &db).await?;
         db.check_writable().await?;
         let secrets = Secrets::load(&config, &db).await?;
-        let tokens = Tokens::load(&db, &secrets).await?;
+        let access_tokens = Tokens::load(&db, &secrets).await?;
         let shutdown = CancellationToken::new();
         let tasks = TaskTracker::new();
         let providers = Registry::start(Start {
@@ -150,11 +158,13 @@ impl App {
             db,
             secrets,
             passwords: Passwords::new(),
-            tokens,
+            tokens: access_tokens,
             recent_sessions: Recent::default(),
+            last_use: LastUse::default(),
             recent_keys: Recent::default(),
             key_uses: Uses::default(),
             recent_accounts: Recent::default(),
+            rates: Rates::default(),
             providers,
             jobs: Queue::new(),
             shutdown,
@@ -162,9 +172,11 @@ impl App {
             started: Instant::now(),
         }));
         let admin_password = auth::bootstrap_admin(&app).await?;
+        audit::start(&app).await?;
         keys::bootstrap::apply(&app).await?;
         app.tasks.spawn(jobs::run(app.clone(), app.shutdown.clone()));
         mirror::start(&app);
+        tokens::keys::start(&app);
         nodes::start(&app);
         app.tasks.spawn(hear(app.clone(), notices));
         Ok(Started { app, admin_password })
@@ -179,6 +191,7 @@ impl App {
             tracing::warn!("some background work did not end within {grace:?} and goes on at the next start");
         }
         self.providers.stop().await;
+        audit::stop(self).await;
         self.db.close().await;
     }
 

@@ -4,13 +4,27 @@
 //! holds only a salted hash of that: erasing a person deletes it with its salt, and the chain stays whole.
 
 pub mod chain;
+pub mod config;
+pub mod export;
+pub mod marks;
+pub mod retain;
+pub mod verify;
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use self::marks::Mark;
 use crate::{
+    App, AppState,
     auth::{Credential, Origin, Principal},
     db::{self, Tx, now_ms},
 };
+
+/// How often the end of the log is sealed.
+const SEAL_EVERY: Duration = Duration::from_secs(60);
+/// How long a stop waits for that.
+const SEAL_AT_STOP: Duration = Duration::from_secs(2);
 
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,8 +95,11 @@ pub struct Entry<'a> {
 pub async fn record(tx: &mut Tx, entry: Entry<'_>) -> sqlx::Result<()> {
     // The outbox's lock: with one of its own, two transactions could wait for each other.
     db::state::lock(tx, "events").await?;
-    let before = db::audit::newest(&mut **tx).await?;
-    let (seq, previous_hash) = before.map_or_else(|| (1, chain::START.to_owned()), |(seq, hash)| (seq + 1, hash));
+    // Where rows were cut off, the log goes on after them, and the gap stays to be seen.
+    let newest = db::audit::newest(&mut **tx).await?.map(|(seq, hash)| Mark { seq, hash });
+    let newest_seq = newest.as_ref().map_or(0, |mark| mark.seq);
+    let before = marks::head(&mut **tx).await?.or(newest).unwrap_or_default();
+    let (seq, previous_hash) = (before.seq.max(newest_seq) + 1, before.hash);
     let actor = entry.actor;
     let mut data = entry.data;
     if let Value::Object(data) = &mut data {
@@ -115,5 +132,55 @@ pub async fn record(tx: &mut Tx, entry: Entry<'_>) -> sqlx::Result<()> {
         hash: String::new(),
     };
     row.hash = chain::hash(&row);
+    marks::set_head(tx, &Mark { seq, hash: row.hash.clone() }).await?;
     db::audit::insert(tx, row, personal).await
+}
+
+/// Puts the start on record, and seals the log from time to time until the host stops.
+///
+/// # Errors
+/// When the database fails.
+pub async fn start(app: &AppState) -> sqlx::Result<()> {
+    let mut tx = app.db.write().await?;
+    record(&mut tx, by_host(verify::STARTED, json!({ "version": env!("CARGO_PKG_VERSION") }))).await?;
+    config::record_changes(&mut tx, &app.config, &app.secrets).await?;
+    tx.commit().await?;
+    seal(app).await;
+    let app = app.clone();
+    let shutdown = app.shutdown.clone();
+    app.tasks.clone().spawn(async move {
+        while shutdown.run_until_cancelled(tokio::time::sleep(SEAL_EVERY)).await.is_some() {
+            seal(&app).await;
+        }
+    });
+    Ok(())
+}
+
+/// Puts the stop on record.
+pub async fn stop(app: &App) {
+    let stop = async {
+        let mut tx = app.db.write().await?;
+        record(&mut tx, by_host("host.stopped", json!({}))).await?;
+        tx.commit().await?;
+        seal(app).await;
+        Ok::<_, sqlx::Error>(())
+    };
+    match tokio::time::timeout(SEAL_AT_STOP, stop).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!("the stop is not on record: {error}"),
+        Err(_) => tracing::warn!("the stop is not on record: the database does not answer"),
+    }
+}
+
+/// An entry about what the host did by itself.
+fn by_host(action: &str, data: Value) -> Entry<'_> {
+    Entry { action, outcome: Outcome::Ok, actor: Actor::HOST, user: None, data, personal: json!({}) }
+}
+
+async fn seal(app: &App) {
+    match verify::advance_seal(&app.db, &app.secrets).await {
+        Ok(Ok(())) => {}
+        Ok(Err(fault)) => tracing::error!("the audit log is not whole, see `zotify-host audit verify`: {fault}"),
+        Err(error) => tracing::warn!("the audit log can't be sealed: {error}"),
+    }
 }

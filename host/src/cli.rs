@@ -1,5 +1,7 @@
 //! The command line: one verb per file.
 
+mod audit;
+mod backup;
 pub mod config;
 mod docs;
 mod doctor;
@@ -7,7 +9,10 @@ pub mod key;
 mod migrate;
 mod openapi;
 pub mod plugin;
+mod restore;
+mod secrets;
 mod serve;
+mod token_key;
 pub mod user;
 
 use std::{
@@ -59,9 +64,24 @@ enum Command {
     /// Make, list and revoke API keys, without the API.
     #[command(subcommand, after_help = key::AFTER_HELP)]
     Key(key::KeyCommand),
+    /// Check and export the audit log.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Change the key that signs access tokens.
+    #[command(subcommand)]
+    TokenKey(token_key::TokenKeyCommand),
     /// Bring the database's schema up to date.
     #[command(long_about = migrate::ABOUT)]
     Migrate,
+    /// Save the database, its key and the configuration; the host may run.
+    #[command(long_about = backup::ABOUT, after_help = backup::AFTER_HELP)]
+    Backup(backup::Arguments),
+    /// Put a backup in the place of the database.
+    #[command(long_about = restore::ABOUT, after_help = restore::AFTER_HELP)]
+    Restore(restore::Arguments),
+    /// Exchange the key that protects stored credentials.
+    #[command(subcommand)]
+    Secrets(secrets::SecretsCommand),
     /// Check the installation; each fault comes with a remedy.
     #[command(long_about = doctor::ABOUT, after_help = doctor::AFTER_HELP)]
     Doctor,
@@ -92,6 +112,12 @@ impl Failure {
     /// It was asked for wrongly: exit code 2.
     pub fn usage(message: impl Into<String>) -> Self {
         Self { message: message.into(), code: 2 }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
     }
 }
 
@@ -152,7 +178,12 @@ impl Command {
                 config.create_folders()?;
                 answer(&key::run(command, &config).await.map_err(|error| Failure::new(error.to_string()))?)
             }
+            Self::Audit(command) => audit::run(command, load()?).await,
+            Self::TokenKey(command) => answer(&token_key::run(command, &load()?).await?),
             Self::Migrate => migrate::run(load()?).await,
+            Self::Backup(arguments) => backup::run(arguments, &load()?).await,
+            Self::Restore(arguments) => restore::run(&arguments, &load()?).await,
+            Self::Secrets(command) => secrets::run(command, &load()?).await,
             Self::Doctor => doctor::run(load()).await,
             Self::Openapi => openapi::run(),
             Self::Docs { page } => docs::run(page),

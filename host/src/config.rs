@@ -14,9 +14,11 @@ mod events;
 pub mod fuzzing;
 mod instance;
 mod layers;
+mod limits;
 mod log;
 mod paths;
 mod plugins;
+mod privacy;
 mod quotas;
 mod rules;
 pub mod schema;
@@ -35,7 +37,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::paths::sqlite_file;
+pub(crate) use self::paths::{sqlite_file, sqlite_url};
 pub use self::{
     auth::{Auth, Registration},
     database::Database,
@@ -43,8 +45,10 @@ pub use self::{
     events::Events,
     instance::{Instance, Isolation, RESERVED_IDS},
     layers::Source,
+    limits::Limits,
     log::{Log, LogFormat},
     plugins::{Breaker, Plugins, Quarantine, SandboxPolicy},
+    privacy::Privacy,
     quotas::Quotas,
     secrets::SecretsSection,
     server::{Mode, Server},
@@ -63,8 +67,12 @@ pub struct Config {
     pub database: Database,
     /// Users, sessions and passwords.
     pub auth: Auth,
+    /// How often one address may ask.
+    pub limits: Limits,
     /// What each user may have.
     pub quotas: Quotas,
+    /// How long things about users are kept, and how often they may ask for them.
+    pub privacy: Privacy,
     /// The key that protects stored credentials.
     pub secrets: SecretsSection,
     /// Where plugins are found and what they may use.
@@ -157,6 +165,11 @@ impl Config {
         let in_file = |source: &Source| matches!(source, Source::File { .. });
         self.sources.iter().any(|(pointer, source)| in_file(source) && secret(pointer))
             || (self.database.masked_url() != self.database.url && in_file(&self.source("/database/url")))
+    }
+
+    /// Whether the file holds the key that seals stored credentials.
+    pub fn file_holds_master_key(&self) -> bool {
+        matches!(self.source("/secrets/master_key"), Source::File { .. })
     }
 
     /// Where the value at a JSON pointer such as `/server/listen` came from.

@@ -7,14 +7,21 @@ pub mod accounts;
 pub mod api_keys;
 pub mod audit;
 pub mod clock;
+pub mod consents;
 pub mod events;
+pub mod invites;
 pub mod items;
 pub mod jobs;
+pub mod likes;
 pub mod playlists;
+pub mod plays;
 pub mod plugin_kv;
 pub mod plugin_trust;
+pub mod preferences;
+pub mod privacy;
 pub mod pull_runs;
 pub mod query;
+pub mod refresh_tokens;
 pub mod sessions;
 pub mod sign_ins;
 pub mod signing_keys;
@@ -24,7 +31,7 @@ pub mod users;
 use std::{fs::File, os::unix::fs::OpenOptionsExt as _, str::FromStr, time::Duration};
 
 use sqlx::{
-    Any, AnyPool, ConnectOptions as _, Connection as _, Executor, Transaction,
+    Any, AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Database as _, Executor, Postgres, Transaction,
     any::{AnyConnectOptions, AnyPoolOptions},
     migrate::{MigrateError, Migrator},
 };
@@ -41,6 +48,21 @@ pub enum Dialect {
     Sqlite,
     /// A server that several nodes share.
     Postgres,
+}
+
+impl Dialect {
+    /// That of a connection.
+    pub fn of(db: &AnyConnection) -> Self {
+        if db.backend_name() == Postgres::NAME { Self::Postgres } else { Self::Sqlite }
+    }
+
+    /// `sqlite` or `postgres`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        }
+    }
 }
 
 /// The pools of the database.
@@ -162,6 +184,17 @@ impl Db {
         }
     }
 
+    /// Starts a transaction that only reads, and all of it from one moment.
+    ///
+    /// # Errors
+    /// When no connection is free in time, or the database is gone.
+    pub async fn snapshot(&self) -> sqlx::Result<Tx> {
+        match self.dialect {
+            Dialect::Sqlite => self.read.begin().await,
+            Dialect::Postgres => self.read.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await,
+        }
+    }
+
     /// Gives back what writing many rows left in the cache.
     ///
     /// # Errors
@@ -201,16 +234,37 @@ impl Db {
         Ok(applied)
     }
 
-    async fn applied_migrations(&self) -> sqlx::Result<Vec<i64>> {
-        let table = match self.dialect {
-            Dialect::Sqlite => "SELECT COUNT(*) FROM sqlite_master WHERE name = '_sqlx_migrations'",
-            Dialect::Postgres => "SELECT COUNT(to_regclass('_sqlx_migrations'))",
-        };
-        let exists: i64 = sqlx::query_scalar(table).fetch_one(&self.read).await?;
-        match exists {
-            0 => Ok(Vec::new()),
-            _ => sqlx::query_scalar("SELECT version FROM _sqlx_migrations").fetch_all(&self.read).await,
+    /// The versions of all applied migrations, in order; none where there is no schema yet. Changes nothing.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub async fn applied_migrations(&self) -> sqlx::Result<Vec<i64>> {
+        applied_migrations(&mut *self.read.acquire().await?).await
+    }
+
+    /// The versions of all migrations of this program, in order.
+    pub fn known_migrations(&self) -> Vec<i64> {
+        self.migrator().iter().map(|migration| migration.version).collect()
+    }
+
+    /// Applies migrations in a transaction, up to a version or all.
+    ///
+    /// # Errors
+    /// When one fails, or the database is newer than this program.
+    pub async fn migrate_within(&self, tx: &mut Tx, last: Option<i64>) -> Result<(), MigrationFailed> {
+        self.migrator().run_direct(last, &mut **tx, false).await.map_err(MigrationFailed)
+    }
+
+    /// Makes sure that what was committed survives a power cut. On SQLite that is not so before its journal was copied
+    /// back.
+    ///
+    /// # Errors
+    /// When the database is gone.
+    pub async fn flush(&self) -> sqlx::Result<()> {
+        if self.dialect == Dialect::Sqlite {
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.write).await?;
         }
+        Ok(())
     }
 
     /// Whether the database takes writes. Changes nothing.
@@ -234,6 +288,22 @@ impl Db {
     pub async fn close(&self) {
         self.read.close().await;
         self.write.close().await;
+    }
+}
+
+/// The versions of the migrations that were applied, in order; none where there is no schema yet.
+///
+/// # Errors
+/// When the database can't be read.
+pub async fn applied_migrations(db: &mut AnyConnection) -> sqlx::Result<Vec<i64>> {
+    let table = match Dialect::of(db) {
+        Dialect::Sqlite => "SELECT COUNT(*) FROM sqlite_master WHERE name = '_sqlx_migrations'",
+        Dialect::Postgres => "SELECT COUNT(to_regclass('_sqlx_migrations'))",
+    };
+    let exists: i64 = sqlx::query_scalar(table).fetch_one(&mut *db).await?;
+    match exists {
+        0 => Ok(Vec::new()),
+        _ => sqlx::query_scalar("SELECT version FROM _sqlx_migrations ORDER BY version").fetch_all(db).await,
     }
 }
 

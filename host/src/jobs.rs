@@ -5,6 +5,9 @@
 
 pub mod clear;
 pub mod context;
+pub mod erase;
+pub mod likes;
+pub mod plays;
 pub mod pull;
 pub mod runner;
 

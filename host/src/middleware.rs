@@ -1,6 +1,8 @@
 //! The layers around the router, one per file.
 
 pub mod client;
+pub mod cors;
+pub mod deprecation;
 pub mod drain;
 pub mod etag;
 pub mod fallback;
@@ -8,6 +10,8 @@ pub mod fallback;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod parameters;
+pub mod rate;
 pub mod request_id;
+pub mod security;
 pub mod timeout;
 pub mod version;

@@ -8,7 +8,7 @@ use ulid::Ulid;
 
 use crate::{
     App, AppState,
-    db::{self, Dialect, clock},
+    db::{self, Db, Dialect, Tx, clock},
 };
 
 /// How often a node says what it runs with.
@@ -106,6 +106,24 @@ async fn forget(app: &App, key: &str) -> sqlx::Result<()> {
     let mut tx = app.db.write().await?;
     db::state::remove(&mut tx, key).await?;
     tx.commit().await
+}
+
+/// How many nodes run on the database, or ran moments ago. With SQLite that is not known.
+///
+/// # Errors
+/// When the database fails.
+pub async fn running(db: &Db) -> sqlx::Result<usize> {
+    let mut db = db.read().acquire().await?;
+    let now = clock::now(&mut db).await?;
+    Ok(db::state::list(&mut *db, PREFIX, now - ALIVE).await?.len())
+}
+
+/// Forgets all nodes.
+///
+/// # Errors
+/// When the database fails.
+pub async fn forget_all(tx: &mut Tx) -> sqlx::Result<()> {
+    db::state::remove_old(tx, PREFIX, i64::MAX).await
 }
 
 /// In what other running nodes differ from this one: `version`, `configuration`, `plugins`. Nothing where there are none.

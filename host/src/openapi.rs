@@ -7,11 +7,11 @@ use utoipa::{
         header::HeaderBuilder,
         path::{Operation, PathItem},
         schema::{ObjectBuilder, Type},
-        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
 
-use crate::{error::Problem, router};
+use crate::{auth::cookie, error::Problem, middleware::deprecation, router};
 
 /// What stands in the document before any handler.
 #[derive(OpenApi)]
@@ -35,6 +35,8 @@ use crate::{error::Problem, router};
         (name = "Library", description = "What the accounts own or saved, and keeping it in step"),
         (name = "Playlists", description = "Playlists of all accounts"),
         (name = "Jobs", description = "Background work"),
+        (name = "Privacy", description = "What is held about the caller"),
+        (name = "Admin", description = "What admins see and do for everybody"),
     )
 )]
 pub struct ApiDoc;
@@ -52,6 +54,10 @@ impl Modify for Common {
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
         let key = ApiKey::Header(ApiKeyValue::with_description("X-API-Key", "An API key with the scope"));
         components.add_security_scheme("api_key", SecurityScheme::ApiKey(key));
+        let about =
+            "The session of a browser, by POST /api/auth/login with `kind`: `ui`; only for the host's own pages";
+        let cookie = ApiKey::Cookie(ApiKeyValue::with_description(cookie::NAME, about));
+        components.add_security_scheme("cookie", SecurityScheme::ApiKey(cookie));
     }
 }
 
@@ -61,8 +67,16 @@ pub fn document(prefix: &str) -> utoipa::openapi::OpenApi {
     document.servers = Some(vec![Server::new(if prefix.is_empty() { "/" } else { prefix })]);
     for (path, item) in &mut document.paths.paths {
         let strict = path.starts_with("/api/");
+        let deprecated = deprecation::ALL.iter().any(|route| route.path == path);
         for operation in operations(item) {
             complete(operation, strict);
+            if deprecated {
+                operation.deprecated = Some(utoipa::openapi::Deprecated::True);
+            }
+            // A cookie opens what an access token opens.
+            if let Some(security) = operation.security.as_mut().filter(|all| !all.is_empty()) {
+                security.push(SecurityRequirement::new("cookie", std::iter::empty::<String>()));
+            }
         }
     }
     document

@@ -1,12 +1,17 @@
 //! Every route, one line each.
 
-use axum::{Router, middleware::from_fn_with_state, routing::get};
+use axum::{
+    Router,
+    middleware::{from_fn, from_fn_with_state},
+    routing::get,
+};
 use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     AppState, api,
     middleware::{
+        deprecation::{self, Deprecated},
         fallback,
         parameters::{self, Parameters},
     },
@@ -25,11 +30,14 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(api::meta::document))
         .routes(routes!(api::meta::docs))
         // Sign-in
-        .routes(routes!(api::auth::register))
+        .routes(routes!(api::auth::register::register))
         .routes(routes!(api::auth::login))
         .routes(routes!(api::auth::refresh))
         .routes(routes!(api::auth::logout))
         .routes(routes!(api::auth::status))
+        .routes(routes!(api::auth::sessions::list_sessions, api::auth::sessions::revoke_other_sessions))
+        .routes(routes!(api::auth::sessions::revoke_session))
+        .routes(routes!(api::auth::password::change_password))
         .routes(routes!(api::user::get_profile, api::user::update_profile))
         // API keys
         .routes(routes!(api::keys::list_api_keys, api::keys::make_api_key))
@@ -37,6 +45,12 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(api::keys::rotate_api_key))
         .routes(routes!(api::admin::keys::list_keys))
         .routes(routes!(api::admin::keys::revoke_key))
+        // What users keep
+        .routes(routes!(api::preferences::get_preferences, api::preferences::update_preferences))
+        .routes(routes!(api::liked::list_liked))
+        .routes(routes!(api::liked::like_track, api::liked::unlike_track))
+        .routes(routes!(api::history::list_history, api::history::add_play, api::history::clear_history))
+        .routes(routes!(api::history::delete_play))
         // Providers
         .routes(routes!(api::providers::list_providers))
         .routes(routes!(api::providers::get_provider))
@@ -65,6 +79,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(api::sync::list_sync_runs))
         .routes(routes!(api::sync::get_sync_run))
         .routes(routes!(api::sync::apply_sync_run))
+        .merge(deprecated(deprecation::SYNC_TRIGGER, OpenApiRouter::new().routes(routes!(api::sync::trigger_sync))))
         // Playlists
         .routes(routes!(api::playlists::list_playlists))
         .routes(routes!(api::playlists::get_playlist))
@@ -74,6 +89,25 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(api::jobs::list_jobs))
         .routes(routes!(api::jobs::get_job))
         .routes(routes!(api::jobs::cancel_job))
+        // Privacy and audit
+        .routes(routes!(api::privacy::export_my_data, api::privacy::erase_my_data))
+        .routes(routes!(api::privacy::get_erasure))
+        .routes(routes!(api::privacy::get_consents, api::privacy::put_consents))
+        .routes(routes!(api::admin::audit::list_audit))
+        .routes(routes!(api::admin::audit::export_audit))
+        .routes(routes!(api::admin::audit::verify_audit))
+        // Users
+        .routes(routes!(api::admin::users::list_users, api::admin::users::create_user))
+        .routes(routes!(api::admin::users::get_user, api::admin::users::update_user, api::admin::users::delete_user))
+        .routes(routes!(api::admin::invites::list_invites, api::admin::invites::create_invite))
+        .routes(routes!(api::admin::invites::revoke_invite))
+        .routes(routes!(api::admin::sessions::list_all_sessions))
+        .routes(routes!(api::admin::sessions::revoke_any_session))
+}
+
+/// Routes whose replies say what took their place.
+fn deprecated(what: Deprecated, routes: OpenApiRouter<AppState>) -> OpenApiRouter<AppState> {
+    routes.route_layer(from_fn(move |request, next| deprecation::layer(what, request, next)))
 }
 
 /// All routes, with problems for everything else.

@@ -3,6 +3,10 @@
 //! The key is `secrets.master_key` where it is configured; else, with SQLite, a file beside the database that is made on
 //! the first start. A canary in the database proves at every start that the key is the one that sealed the rest.
 
+mod key_file;
+mod places;
+pub mod rotate;
+
 use std::{
     fs,
     io::{self, Write as _},
@@ -14,8 +18,10 @@ use aws_lc_rs::{
     hmac, rand,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use secrecy::{ExposeSecret as _, SecretBox};
+use secrecy::{ExposeSecret as _, SecretBox, SecretString};
+use sqlx::any::AnyExecutor;
 
+pub use self::key_file::{KeyFile, sync_folder};
 use crate::{
     config::Config,
     db::{self, Db, Dialect},
@@ -48,10 +54,12 @@ pub enum SecretsError {
     #[error("secrets.master_key is not 32 bytes as base64; make one with `openssl rand -base64 32`")]
     MasterKeyInvalid,
     /// The key's file holds no key.
-    #[error("{0} does not hold 32 bytes as base64; restore it from a backup")]
+    #[error("{0} does not hold 32 bytes as base64; restore it from a backup, or give up what it sealed: secrets reset")]
     KeyFileInvalid(PathBuf),
     /// The key's file is gone while there are things that it sealed.
-    #[error("{0} is missing, but the database holds secrets that it sealed; restore it from a backup")]
+    #[error(
+        "{0} is missing, but the database holds secrets that it sealed; restore it from a backup, or give them up: secrets reset"
+    )]
     KeyFileMissing(PathBuf),
     /// The key's file can't be read or written.
     #[error("{path}: {source}")]
@@ -62,7 +70,9 @@ pub enum SecretsError {
         source: io::Error,
     },
     /// The key is a good one, but not the one of this database.
-    #[error("the master key is not the one that sealed this database's secrets; configure the former one")]
+    #[error(
+        "the master key is not the one that sealed this database's secrets; put the former one back (secrets.master_key, or secret.key in the data folder)"
+    )]
     WrongKey,
     /// What should be opened was changed, cut, sealed for another place or by another key.
     #[error("a sealed value can't be opened: it was damaged or sealed by another key")]
@@ -94,11 +104,11 @@ impl Secrets {
     /// # Errors
     /// When there is no key, it is not the right one, or the database fails.
     pub async fn load(config: &Config, db: &Db) -> Result<Self, SecretsError> {
-        let canary = Self::canary(db).await?;
+        let canary = Self::canary(db.read()).await?;
         let secrets = match &config.secrets.master_key {
-            Some(text) => Self::from_text(text.expose_secret()).ok_or(SecretsError::MasterKeyInvalid)?,
+            Some(text) => Self::from_text(text).ok_or(SecretsError::MasterKeyInvalid)?,
             None if db.dialect() == Dialect::Postgres => return Err(SecretsError::MasterKeyMissing),
-            None => Self::from_file(&config.server.data_dir.join(KEY_FILE), canary.is_none())?,
+            None => Self::from_folder(&KeyFile::of(config), canary.as_deref())?,
         };
         secrets.check_canary(db).await?;
         Ok(secrets)
@@ -108,8 +118,8 @@ impl Secrets {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn canary(db: &Db) -> sqlx::Result<Option<Vec<u8>>> {
-        db::state::get(db.read(), CANARY).await
+    pub async fn canary(db: impl AnyExecutor<'_>) -> sqlx::Result<Option<Vec<u8>>> {
+        db::state::get(db, CANARY).await
     }
 
     /// Checks the key against the database's canary. Changes nothing.
@@ -117,16 +127,22 @@ impl Secrets {
     /// # Errors
     /// When there is no key although there is a canary, the key is none, or not the right one.
     pub fn check(config: &Config, canary: Option<&[u8]>) -> Result<(), SecretsError> {
-        let file = config.server.data_dir.join(KEY_FILE);
-        let secrets = match &config.secrets.master_key {
-            Some(text) => Self::from_text(text.expose_secret()).ok_or(SecretsError::MasterKeyInvalid)?,
-            None if canary.is_none() && !file.exists() => return Ok(()),
-            None => Self::from_file(&file, false)?,
-        };
-        match canary {
-            Some(sealed) => secrets.open(CANARY, sealed).map(drop).map_err(|_| SecretsError::WrongKey),
-            None => Ok(()),
+        match (&config.secrets.master_key, canary) {
+            (Some(text), canary) => {
+                let secrets = Self::from_text(text).ok_or(SecretsError::MasterKeyInvalid)?;
+                if canary.is_none_or(|canary| secrets.is_key_of(canary)) { Ok(()) } else { Err(SecretsError::WrongKey) }
+            }
+            (None, Some(canary)) => KeyFile::of(config).open(canary).map(drop),
+            (None, None) => match Self::from_file(KeyFile::of(config).path(), false) {
+                Err(SecretsError::KeyFileMissing(_)) => Ok(()),
+                other => other.map(drop),
+            },
         }
+    }
+
+    /// Whether this is the key that sealed a canary.
+    pub fn is_key_of(&self, canary: &[u8]) -> bool {
+        self.open(CANARY, canary).is_ok()
     }
 
     /// Makes a sealer from the key itself.
@@ -142,23 +158,30 @@ impl Secrets {
         Ok(Self { id, key, fingerprints: hmac::Key::new(hmac::HMAC_SHA256, fingerprints.as_ref()) })
     }
 
-    fn from_text(text: &str) -> Option<Self> {
-        let bytes = SecretBox::new(Box::new(STANDARD.decode(text.trim()).ok()?));
+    /// Makes a sealer from a key's text; nothing where it is none.
+    pub fn from_text(text: &SecretString) -> Option<Self> {
+        let bytes = SecretBox::new(Box::new(STANDARD.decode(text.expose_secret().trim()).ok()?));
         Self::from_key(bytes.expose_secret().as_slice().try_into().ok()?).ok()
     }
 
+    /// Reads the key's file; finishes an exchange of the key that was killed, and makes a key on the first start.
+    fn from_folder(file: &KeyFile, canary: Option<&[u8]>) -> Result<Self, SecretsError> {
+        let Some(canary) = canary else { return Self::from_file(file.path(), true) };
+        let (secrets, place) = file.open(canary)?;
+        file.settle(place)?;
+        Ok(secrets)
+    }
+
     fn from_file(path: &Path, may_create: bool) -> Result<Self, SecretsError> {
-        let failed = |source| SecretsError::KeyFile { path: path.to_owned(), source };
-        match fs::read_to_string(path) {
+        match key_file::read(path) {
             Ok(text) => Self::from_text(&text).ok_or_else(|| SecretsError::KeyFileInvalid(path.to_owned())),
-            Err(e) if e.kind() == io::ErrorKind::InvalidData => Err(SecretsError::KeyFileInvalid(path.to_owned())),
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed(e)),
-            Err(_) if !may_create => Err(SecretsError::KeyFileMissing(path.to_owned())),
-            Err(_) => {
-                let key = random::<KEY_LENGTH>()?;
-                write_private(path, &format!("{}\n", STANDARD.encode(key))).map_err(failed)?;
-                Self::from_key(&key)
+            Err(SecretsError::KeyFileMissing(_)) if may_create => {
+                let key = key_file::generate()?;
+                write_private(path, &format!("{}\n", key.expose_secret()))
+                    .map_err(|source| SecretsError::KeyFile { path: path.to_owned(), source })?;
+                Self::from_text(&key).ok_or_else(|| SecretsError::KeyFileInvalid(path.to_owned()))
             }
+            Err(error) => Err(error),
         }
     }
 
@@ -236,12 +259,16 @@ pub fn random<const N: usize>() -> Result<[u8; N], SecretsError> {
 /// # Errors
 /// When the file is there already or can't be written.
 pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    write_new(path, text.as_bytes())
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(bytes)?;
     file.sync_all()
 }
 

@@ -30,7 +30,7 @@ pub use slots::raise_open_files;
 use self::connections::Connections;
 use crate::{
     AppState,
-    middleware::{client, drain, etag, fallback, request_id, timeout, version},
+    middleware::{client, cors, drain, etag, fallback, rate, request_id, security, timeout, version},
     router,
 };
 
@@ -49,10 +49,13 @@ pub fn service(app: AppState) -> Router {
                 .on_response(DefaultOnResponse::new().level(Level::DEBUG))
                 .on_failure(DefaultOnFailure::new().level(Level::DEBUG)),
         )
+        .layer(from_fn_with_state(app.clone(), security::layer))
+        .option_layer(cors::layer(&app.config.server))
         .layer(from_fn(version::layer))
         .layer(CatchPanicLayer::custom(fallback::panicked))
         .layer(from_fn(drain::layer))
         .layer(from_fn_with_state(app.clone(), client::layer))
+        .layer(from_fn_with_state(app.clone(), rate::layer))
         .layer(CompressionLayer::new().compress_when(compressible))
         .layer(from_fn(etag::layer))
         .layer(from_fn_with_state(app.clone(), timeout::layer))

@@ -85,6 +85,8 @@ CREATE TABLE user_preferences (
     user_id TEXT PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
     -- JSON.
     doc TEXT NOT NULL,
+    -- Plays from before are not taken over from providers: the history was off then.
+    history_since BIGINT,
     updated_at BIGINT NOT NULL
 );
 
@@ -92,11 +94,21 @@ CREATE TABLE likes (
     user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     uri TEXT NOT NULL,
     liked_at BIGINT NOT NULL,
+    -- 0: taken back, and the provider has yet to hear of it.
+    liked BIGINT NOT NULL DEFAULT 1,
     -- Not 0: the provider holds it too.
     written_through BIGINT NOT NULL,
+    -- Not 0: the provider has yet to be told, or to be told again.
+    pending BIGINT NOT NULL DEFAULT 0,
+    -- Why the provider does not hold it.
+    code TEXT,
+    -- Grows with every change of mind, so that what comes late changes nothing.
+    changed_at BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (user_id, uri)
 );
-CREATE INDEX likes_recent ON likes (user_id, liked_at, uri);
+CREATE INDEX likes_recent ON likes (user_id, liked, liked_at, uri);
+CREATE INDEX likes_uri ON likes (uri);
+CREATE INDEX likes_pending ON likes (user_id) WHERE pending <> 0;
 
 CREATE TABLE plays (
     id TEXT PRIMARY KEY,
@@ -109,6 +121,10 @@ CREATE TABLE plays (
     source TEXT NOT NULL
 );
 CREATE UNIQUE INDEX plays_once ON plays (user_id, played_at, uri);
+CREATE INDEX plays_uri ON plays (uri, user_id, played_at);
+
+-- The newest play that was taken over from the account's provider.
+ALTER TABLE accounts ADD COLUMN plays_until BIGINT;
 
 -- What a user allowed, and when: one row for each answer, the newest counts.
 CREATE TABLE consents (
@@ -119,3 +135,10 @@ CREATE TABLE consents (
     at BIGINT NOT NULL
 );
 CREATE INDEX consents_user ON consents (user_id, purpose, at);
+
+-- Erasures of users, by what they were given to ask with. Whose each was is not kept.
+CREATE TABLE erasures (
+    receipt TEXT PRIMARY KEY,
+    requested_at BIGINT NOT NULL,
+    erased_at BIGINT
+);

@@ -8,8 +8,8 @@ use crate::{
     Automation, AutomationManifest, Context, LibraryManifest, PROTOCOL, Provider, ProviderError, ProviderManifest,
     Result, Stage,
     method::{
-        Check, GetChildren, GetItem, ListPlaylistItems, ListPlaylists, Method, OpenArtwork, OpenMedia, PullLibrary,
-        RunAction, SearchCatalog,
+        Check, EditLikes, GetChildren, GetItem, ListLikes, ListPlaylistItems, ListPlaylists, ListPlays, Method,
+        OpenArtwork, OpenMedia, PullLibrary, RunAction, SearchCatalog,
     },
     model::Call,
     provider::ByteStream,
@@ -156,6 +156,9 @@ impl<P: Provider> Part for ProviderPart<P> {
             PullLibrary => library_changes,
             ListPlaylists => playlists,
             ListPlaylistItems => playlist_items,
+            ListLikes => likes,
+            EditLikes => likes_edit,
+            ListPlays => history,
             OpenMedia => open_media,
             OpenArtwork => artwork,
         }

@@ -23,6 +23,12 @@ pub mod capability {
     pub const LIBRARY_SHOWS_READ: &str = "library.shows.read";
     /// `playlists` and `playlist_items` answer.
     pub const PLAYLISTS_READ: &str = "playlists.read";
+    /// `likes` lists what the account likes.
+    pub const LIKES_READ: &str = "likes.read";
+    /// `likes_edit` likes tracks and takes likes back.
+    pub const LIKES_WRITE: &str = "likes.write";
+    /// `history` lists what the account played.
+    pub const HISTORY_READ: &str = "history.read";
     /// `open_media` names a source for playing.
     pub const MEDIA_STREAM: &str = "media.stream";
     /// `artwork` names a source for pictures.
@@ -40,6 +46,9 @@ pub mod capability {
         LIBRARY_ARTISTS_READ,
         LIBRARY_SHOWS_READ,
         PLAYLISTS_READ,
+        LIKES_READ,
+        LIKES_WRITE,
+        HISTORY_READ,
         MEDIA_STREAM,
         ARTWORK_READ,
         DOWNLOAD_AUDIO,

@@ -6,8 +6,8 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::model::{
-    ArtworkRequest, Checked, Children, Get, Item, LibraryChanges, LibraryPage, MediaRequest, MediaSource, Page,
-    PageRequest, PlaylistItems, PlaylistPage, Search,
+    ArtworkRequest, Checked, Children, Get, Item, LibraryChanges, LibraryPage, LikesEdit, LikesEdited, LikesPage,
+    MediaRequest, MediaSource, Page, PageRequest, PlaylistItems, PlaylistPage, PlaysPage, Search,
 };
 
 /// A method of the boundary.
@@ -48,6 +48,12 @@ methods! {
     ListPlaylists = "playlists" (PageRequest) -> Page;
     /// A page of a playlist's entries.
     ListPlaylistItems = "playlist_items" (PlaylistItems) -> PlaylistPage;
+    /// A page of what the account likes.
+    ListLikes = "likes" (PageRequest) -> LikesPage;
+    /// Changes what the account likes.
+    EditLikes = "likes_edit" (LikesEdit) -> LikesEdited;
+    /// A page of what the account played, newest first.
+    ListPlays = "history" (PageRequest) -> PlaysPage;
     /// Where an item's audio comes from.
     OpenMedia = "open_media" (MediaRequest) -> MediaSource;
     /// Where a picture comes from.

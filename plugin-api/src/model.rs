@@ -7,6 +7,7 @@ mod call;
 mod catalog;
 mod item;
 mod library;
+mod likes;
 mod media;
 mod playlist;
 mod uri;
@@ -17,6 +18,7 @@ pub use item::{
     Album, AlbumRef, Artist, ArtistRef, Artwork, Audio, Episode, Gain, Item, ReplayGain, Show, ShowRef, Track,
 };
 pub use library::{Completeness, LibraryChanges, LibraryPage, Listing, Progress, Skipped};
+pub use likes::{EditResult, ItemKey, Like, LikesEdit, LikesEdited, LikesPage, Play, PlaysPage};
 pub use media::{ArtworkRequest, HttpSource, MediaRequest, MediaSource, StreamRequest};
 pub use playlist::{Playlist, PlaylistEntry, PlaylistItems, PlaylistPage};
 pub use uri::{InvalidUri, Kind, Uri, is_instance_id, is_item_id};

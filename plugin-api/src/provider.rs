@@ -9,8 +9,9 @@ use serde::de::DeserializeOwned;
 use crate::{
     Context, ProviderError, ProviderManifest, Result,
     model::{
-        ArtworkRequest, Call, Checked, Children, Get, Item, LibraryChanges, LibraryPage, MediaRequest, MediaSource,
-        Page, PageRequest, PlaylistItems, PlaylistPage, Search, StreamRequest,
+        ArtworkRequest, Call, Checked, Children, Get, Item, LibraryChanges, LibraryPage, LikesEdit, LikesEdited,
+        LikesPage, MediaRequest, MediaSource, Page, PageRequest, PlaylistItems, PlaylistPage, PlaysPage, Search,
+        StreamRequest,
     },
 };
 
@@ -68,6 +69,21 @@ pub trait Provider: Sized + Send + Sync + 'static {
     /// A page of a playlist's entries. Needs `playlists.read`.
     fn playlist_items(&self, call: Call<PlaylistItems>) -> impl Future<Output = Result<PlaylistPage>> + Send {
         unsupported(call, "playlists")
+    }
+
+    /// A page of the tracks that the account likes. Needs `likes.read`.
+    fn likes(&self, call: Call<PageRequest>) -> impl Future<Output = Result<LikesPage>> + Send {
+        unsupported(call, "likes")
+    }
+
+    /// Likes tracks, or takes likes back. Needs `likes.write`.
+    fn likes_edit(&self, call: Call<LikesEdit>) -> impl Future<Output = Result<LikesEdited>> + Send {
+        unsupported(call, "likes")
+    }
+
+    /// A page of what the account played, newest first. Needs `history.read`.
+    fn history(&self, call: Call<PageRequest>) -> impl Future<Output = Result<PlaysPage>> + Send {
+        unsupported(call, "a history")
     }
 
     /// Where an item's audio comes from. Needs `media.stream`.

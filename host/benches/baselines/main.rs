@@ -7,6 +7,7 @@
 
 mod boundary;
 mod http;
+mod identity;
 mod library;
 mod peers;
 mod process;
@@ -21,14 +22,22 @@ use report::Report;
 type Rows = fn(&mut Report);
 
 /// The groups of rows, by name.
-const GROUPS: [(&str, Rows); 4] =
-    [("start", start::rows), ("requests", requests::rows), ("library", library::rows), ("boundary", boundary::rows)];
+const GROUPS: [(&str, Rows); 5] = [
+    ("start", start::rows),
+    ("requests", requests::rows),
+    ("identity", identity::rows),
+    ("library", library::rows),
+    ("boundary", boundary::rows),
+];
 
 fn main() {
     // Cargo adds `--bench`.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     if arguments.first().is_some_and(|first| first == skeleton::COMMAND) {
         return skeleton::run(&arguments[1]);
+    }
+    if arguments.first().is_some_and(|first| first == identity::COMMAND) {
+        return identity::run(&arguments[1..]);
     }
     let wanted =
         |name: &str| arguments.is_empty() || arguments.iter().flat_map(|list| list.split(',')).any(|a| a == name);

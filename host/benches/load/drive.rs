@@ -111,7 +111,8 @@ impl Host {
         let music = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/demo-library").canonicalize().unwrap();
         let config = format!(
             "[server]\nlisten = \"127.0.0.1:{port}\"\nmax_connections_per_address = 10000\n\
-             [plugins]\ndirectories = [\"plugins\"]\nquarantine = {{ crashes = 1000 }}\n\
+             [limits]\nrequests_per_minute_per_address = 0\nsign_ins_per_minute_per_address = 0\n\
+             [quotas]\nrequests_per_minute = 1000000\n[plugins]\ndirectories = [\"plugins\"]\nquarantine = {{ crashes = 1000 }}\n\
              [providers.local]\nplugin = \"local\"\nsettings = {{ folders = [{music:?}] }}\n\
              [providers.live]\nplugin = \"hostile\"\n"
         );

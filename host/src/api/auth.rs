@@ -1,117 +1,32 @@
-//! `/api/auth`: registration, sign-in, tokens.
+//! `/api/auth`: registration, sign-in, tokens, sessions, the password.
+
+pub mod body;
+pub mod password;
+pub mod register;
+pub mod sessions;
 
 use axum::{
-    Form,
-    extract::{DefaultBodyLimit, FromRequest, Request, State, rejection::FormRejection},
-    http::{StatusCode, header},
-    response::{AppendHeaders, IntoResponse},
+    extract::State,
+    http::{HeaderMap, Method, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
 };
-use secrecy::SecretString;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{
-    extract::{Json, body_problem},
-    user::Profile,
-};
+use self::body::{FormOrJson, NO_STORE};
+use super::{extract::Json, user::Profile};
 use crate::{
     AppState,
+    audit::Actor,
     auth::{
-        Principal, Role,
-        sessions::{self, Grant, Origin},
+        Credential, Principal, Role, cookie,
+        sessions::{self as live, Grant, IdempotencyKey, Opened, Origin, SessionKind},
         sign_in::sign_in,
-        users::{self, NewUser},
     },
-    config::Registration,
     error::{ApiError, ApiResult},
+    middleware::client::Client,
 };
-
-/// The largest body of these requests, in bytes.
-const MAX_BODY: usize = 16 * 1024;
-
-/// A reply that holds secrets.
-const NO_STORE: AppendHeaders<[(header::HeaderName, &str); 1]> = AppendHeaders([(header::CACHE_CONTROL, "no-store")]);
-
-/// A JSON body, small enough for what it holds.
-pub struct SmallJson<T>(T);
-
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for SmallJson<T> {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let Json(value) = Json::from_request(limited(request), state).await?;
-        Ok(Self(value))
-    }
-}
-
-/// A JSON body, or a form by its content type.
-pub struct FormOrJson<T>(T);
-
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for FormOrJson<T> {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let is_form = content_type.is_some_and(|value| value.starts_with("application/x-www-form-urlencoded"));
-        let request = limited(request);
-        if !is_form {
-            return Json::from_request(request, state).await.map(|Json(value)| Self(value));
-        }
-        match Form::from_request(request, state).await {
-            Ok(Form(value)) => Ok(Self(value)),
-            Err(FormRejection::FailedToDeserializeFormBody(e)) => {
-                Err(ApiError::unprocessable("invalid_body", e.body_text()))
-            }
-            Err(FormRejection::BytesRejection(e)) => Err(body_problem(&e)),
-            Err(e) => Err(ApiError::bad_request("invalid_body", e.body_text())),
-        }
-    }
-}
-
-fn limited(mut request: Request) -> Request {
-    DefaultBodyLimit::max(MAX_BODY).apply(&mut request);
-    request
-}
-
-/// A new user.
-#[derive(Deserialize, ToSchema)]
-pub struct Register {
-    /// 3 to 64 characters; case does not tell names apart.
-    #[serde(alias = "name")]
-    username: String,
-    /// At least 8 characters unless the server asks for more, at most 1024 bytes.
-    #[schema(value_type = String, format = Password)]
-    password: SecretString,
-    /// Where to write to.
-    email: Option<String>,
-}
-
-/// Makes a user, where the server is open for that.
-///
-/// # Errors
-/// 403 `registration_closed` or `invite_required`, 409 `name_taken`, 422 with the fields that are wrong.
-#[utoipa::path(
-    post, path = "/api/auth/register", operation_id = "register", tag = "Sign-in", request_body = Register,
-    responses((status = 201, description = "The new user, who can sign in now.", body = Profile))
-)]
-pub async fn register(
-    State(app): State<AppState>,
-    SmallJson(body): SmallJson<Register>,
-) -> ApiResult<(StatusCode, Json<Profile>)> {
-    match app.config.auth.registration {
-        Registration::Open => {}
-        Registration::Invite => {
-            return Err(ApiError::forbidden("invite_required", "this server takes new users by invitation only"));
-        }
-        Registration::Closed => {
-            return Err(ApiError::forbidden("registration_closed", "this server takes no new users; ask its admin"));
-        }
-    }
-    let email = body.email.as_deref().filter(|email| !email.is_empty());
-    let new = NewUser { name: &body.username, role: Role::User, password: &body.password, email };
-    let user = users::create(&app.db, &app.passwords, app.config.auth.password_min_length, new).await?;
-    Ok((StatusCode::CREATED, Json(user.into())))
-}
 
 /// A name and a password, as JSON or as an OAuth 2 password form.
 #[derive(Deserialize, ToSchema)]
@@ -125,27 +40,67 @@ pub struct Login {
     /// `password`, where it is given.
     #[schema(example = "password")]
     grant_type: Option<String>,
+    /// `api`, which is meant where nothing is said, for tokens; `ui` for a cookie, in a browser.
+    #[serde(default)]
+    #[schema(inline)]
+    kind: SessionKind,
+}
+
+/// What a browser gets, beside the cookie.
+#[derive(Serialize, ToSchema)]
+pub struct UiGrant {
+    /// Who signed in.
+    user: Profile,
+    /// Seconds until the session ends; sooner where it is not used.
+    #[schema(example = 43200)]
+    expires_in: i64,
+}
+
+/// What a sign-in gives.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum SignedIn {
+    /// For `kind` `api`.
+    Tokens(Grant),
+    /// For `kind` `ui`; the session's cookie comes in `Set-Cookie`.
+    Ui(UiGrant),
 }
 
 /// Signs in with a name and a password.
 ///
 /// # Errors
-/// 401 `invalid_credentials` or `user_disabled`, 429 `too_many_attempts` after many failures.
+/// 401 `invalid_credentials` or `user_disabled`, 403 `csrf` for a `ui` session that another site asks for, 429
+/// `too_many_attempts` after many failures.
 #[utoipa::path(
     post, path = "/api/auth/login", operation_id = "login", tag = "Sign-in",
     request_body(content((Login = "application/x-www-form-urlencoded"), (Login = "application/json"))),
-    responses((status = 200, description = "An access token and a refresh token.", body = Grant))
+    responses((status = 200, description = "An access token and a refresh token; for `ui` a cookie.", body = SignedIn))
 )]
 pub async fn login(
     State(app): State<AppState>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    client: Client,
     origin: Origin,
     FormOrJson(body): FormOrJson<Login>,
-) -> ApiResult<impl IntoResponse> {
+) -> ApiResult<Response> {
     if body.grant_type.as_deref().is_some_and(|grant| grant != "password") {
         return Err(ApiError::bad_request("unsupported_grant_type", "the only grant_type here is `password`"));
     }
-    let grant = sign_in(&app, &body.username, &body.password, origin).await?;
-    Ok((NO_STORE, Json(grant)))
+    if body.kind == SessionKind::Ui {
+        // Or another site could sign a browser in as somebody else.
+        cookie::check_same_site(&app.config, &method, &uri, &headers, true).await?;
+    }
+    let (user, opened) = sign_in(&app, &body.username, &body.password, body.kind, &origin).await?;
+    match opened {
+        Opened::Tokens(grant) => Ok((NO_STORE, Json(SignedIn::Tokens(grant))).into_response()),
+        Opened::Cookie(value, expires_in) => {
+            let cookie = cookie::set(&client, value.expose_secret(), expires_in)?;
+            let grant = SignedIn::Ui(UiGrant { user: user.into(), expires_in });
+            Ok((NO_STORE, [(header::SET_COOKIE, cookie)], Json(grant)).into_response())
+        }
+    }
 }
 
 /// A refresh token to spend.
@@ -159,36 +114,52 @@ pub struct Refresh {
 /// Gives the next access token and the next refresh token.
 ///
 /// # Errors
-/// 401 `invalid_refresh_token`, `refresh_token_reused`, `session_revoked` or `user_disabled`.
+/// 400 `invalid_idempotency_key`, 401 `invalid_refresh_token`, `refresh_token_reused`, `session_revoked` or
+/// `user_disabled`.
 #[utoipa::path(
     post, path = "/api/auth/refresh", operation_id = "refresh", tag = "Sign-in",
+    params(("Idempotency-Key" = Option<String>, Header,
+        description = "1 to 200 visible ASCII characters. The same request with the same key, within 60 seconds, gets the \
+                       same refresh token again: for a reply that was lost.")),
     request_body(content((Refresh = "application/json"), (Refresh = "application/x-www-form-urlencoded"))),
     responses((status = 200, description = "A new pair of tokens. The old refresh token is used up.", body = Grant))
 )]
 pub async fn refresh(
     State(app): State<AppState>,
+    origin: Origin,
+    key: IdempotencyKey,
     FormOrJson(body): FormOrJson<Refresh>,
 ) -> ApiResult<impl IntoResponse> {
-    let grant = sessions::refresh(&app, secrecy::ExposeSecret::expose_secret(&body.refresh_token)).await?;
+    let grant = live::refresh(&app, body.refresh_token.expose_secret(), key, &origin).await?;
     Ok((NO_STORE, Json(grant)))
 }
 
-/// Ends this session; its tokens are worth nothing from now on.
+/// Ends this session; its tokens or its cookie are worth nothing from now on.
 ///
 /// # Errors
-/// 401 without a valid access token.
+/// 401 without a valid access token or cookie, 403 `session_required` with an API key.
 #[utoipa::path(
     post, path = "/api/auth/logout", operation_id = "logout", tag = "Sign-in",
     responses((status = 204, description = "The session has ended.")),
     security(("bearer" = ["profile"]))
 )]
-pub async fn logout(State(app): State<AppState>, principal: Principal) -> ApiResult<StatusCode> {
+pub async fn logout(
+    State(app): State<AppState>,
+    principal: Principal,
+    client: Client,
+    origin: Origin,
+) -> ApiResult<Response> {
     principal.require("profile")?;
     let id = principal.session_id().ok_or_else(|| {
         ApiError::forbidden("session_required", "an API key is not signed in; revoke it at /api/user/keys")
     })?;
-    sessions::end(&app, id).await?;
-    Ok(StatusCode::NO_CONTENT)
+    live::end(&app, id, "signed_out", Actor::principal(&principal, &origin)).await?;
+    match principal.credential {
+        Credential::Ui { .. } => {
+            Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie::clear(&client)?)]).into_response())
+        }
+        _ => Ok(StatusCode::NO_CONTENT.into_response()),
+    }
 }
 
 /// Who asks.

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use ulid::Ulid;
 use utoipa::{IntoParams, ToSchema};
 
@@ -12,13 +13,14 @@ use super::{
 };
 use crate::{
     AppState,
-    auth::Principal,
+    audit::{self, Actor, Entry, Outcome},
+    auth::{Origin, Principal},
     db::{
         self,
         jobs::{Filter, JobRow, LogLine},
     },
     error::{ApiError, ApiResult},
-    jobs::{Job as _, pull::PullLibrary, runner::announce},
+    jobs::{Job as _, erase::Erase, pull::PullLibrary, runner::announce},
 };
 
 /// What the cursors of this list name.
@@ -258,7 +260,8 @@ pub async fn get_job(
 /// Stops a job: at once where it has yet to start, soon where it runs.
 ///
 /// # Errors
-/// 403 `admin_required` for a pull of a shared account, 404 `job_not_found`, 409 `job_finished`.
+/// 403 `admin_required` for a pull of a shared account, 404 `job_not_found`, 409 `job_finished`, 409
+/// `job_not_cancellable` for the erasure of a user.
 #[utoipa::path(
     post, path = "/api/jobs/{id}/cancel", operation_id = "cancel_job", tag = "Jobs",
     params(("id" = String, Path, description = "The job's id.")),
@@ -268,6 +271,7 @@ pub async fn get_job(
 pub async fn cancel_job(
     State(app): State<AppState>,
     principal: Principal,
+    origin: Origin,
     Path(id): Path<String>,
 ) -> ApiResult<Json<Job>> {
     principal.require("downloads:write")?;
@@ -275,12 +279,21 @@ pub async fn cancel_job(
     if job.user_id.is_none() && !principal.is_admin() {
         return Err(ApiError::forbidden("admin_required", "only admins may stop what all users share"));
     }
+    if job.kind == Erase::NAME {
+        return Err(ApiError::conflict("job_not_cancellable", "an erasure that has begun is done to its end"));
+    }
     let id = job.id;
     let mut tx = app.db.write().await?;
     if !db::jobs::request_cancel(&mut tx, &id).await? {
         return Err(ApiError::conflict("job_finished", "the job has ended already"));
     }
     let row = db::jobs::find(&mut *tx, &id).await?.ok_or_else(not_found)?;
+    if row.user_id.is_none() {
+        let actor = Actor::principal(&principal, &origin);
+        let (data, personal) = (json!({ "job": row.id, "kind": row.kind }), json!({}));
+        let entry = Entry { action: "job.cancelled", outcome: Outcome::Ok, actor, user: None, data, personal };
+        audit::record(&mut tx, entry).await?;
+    }
     if row.state == "cancelled" {
         announce(&mut tx, &row.id, &row.kind, &row.state, row.user_id.as_deref()).await?;
     }

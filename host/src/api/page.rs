@@ -158,6 +158,25 @@ pub struct Page<T> {
     pub meta: Meta,
 }
 
+impl<T> Page<T> {
+    /// A page of rows of which one more was asked for than the page holds, to see whether there is a next one. `key` is
+    /// what the cursor of the list `scope` remembers of the last row.
+    pub fn cut<K: Serialize>(scope: &str, paging: &Paging, mut rows: Vec<T>, key: impl Fn(&T) -> K) -> Self {
+        let limit = paging.limit();
+        let size = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = rows.len() > size;
+        rows.truncate(size);
+        let last = rows.last().filter(|_| more);
+        let next_cursor = last.and_then(|row| cursor(scope, &key(row)));
+        Self { data: rows, meta: Meta { limit, next_cursor, ..Meta::default() } }
+    }
+
+    /// The same page with other rows.
+    pub fn map<U>(self, row: impl FnMut(T) -> U) -> Page<U> {
+        Page { data: self.data.into_iter().map(row).collect(), meta: self.meta }
+    }
+}
+
 impl<T: Serialize> IntoResponse for Page<T> {
     fn into_response(self) -> Response {
         Json(self).into_response()

@@ -118,6 +118,24 @@ pub async fn start_sync(
     Ok((StatusCode::ACCEPTED, Json(SyncJobs { data })))
 }
 
+/// The former address of `POST /api/sync`, with the same body and answer.
+///
+/// # Errors
+/// As there.
+#[utoipa::path(
+    post, path = "/api/sync/trigger", operation_id = "trigger_sync", tag = "Library",
+    request_body = Option<SyncRequest>,
+    responses((status = 202, description = "The jobs that do it.", body = SyncJobs)),
+    security(("bearer" = ["library:write"]), ("api_key" = ["library:write"]))
+)]
+pub async fn trigger_sync(
+    app: State<AppState>,
+    principal: Principal,
+    request: OptionalJson<SyncRequest>,
+) -> ApiResult<(StatusCode, Json<SyncJobs>)> {
+    start_sync(app, principal, request).await
+}
+
 /// One read of a library.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SyncRun {

@@ -8,8 +8,9 @@ use utoipa::ToSchema;
 use super::{extract::Json, rfc3339};
 use crate::{
     AppState,
+    audit::{self, Actor, Entry, Outcome},
     auth::{
-        Principal, Role,
+        Origin, Principal, Role,
         users::{self, Name},
     },
     db::{self, users::User},
@@ -93,6 +94,7 @@ pub async fn get_profile(State(app): State<AppState>, principal: Principal) -> A
 pub async fn update_profile(
     State(app): State<AppState>,
     principal: Principal,
+    origin: Origin,
     Json(patch): Json<ProfilePatch>,
 ) -> ApiResult<Json<Profile>> {
     principal.require("profile")?;
@@ -118,6 +120,15 @@ pub async fn update_profile(
     let user = db::users::find(&mut *tx, &user.id).await?.ok_or_else(gone)?;
     let data = json!({ "name": user.name });
     events::emit(&mut tx, Event { kind: "user.updated", subject: Some(&user.id), user: Some(&user.id), data }).await?;
+    let entry = Entry {
+        action: "user.profile_changed",
+        outcome: Outcome::Ok,
+        actor: Actor::principal(&principal, &origin),
+        user: Some(&user.id),
+        data: json!({}),
+        personal: json!({ "name": user.name, "email": user.email }),
+    };
+    audit::record(&mut tx, entry).await?;
     tx.commit().await?;
     app.recent_sessions.forget();
     Ok(Json(user.into()))

@@ -5,22 +5,21 @@ use std::{io, path::PathBuf};
 use secrecy::SecretString;
 
 use super::{
-    Role,
+    Role, passwords,
     users::{self, NewUser},
 };
 use crate::{
     App,
+    audit::Actor,
     db::{self, Tx, users::User},
     error::ApiError,
-    secrets::{SecretsError, random, write_private},
+    secrets::{SecretsError, write_private},
 };
 
 /// The file in the data folder that holds the first admin's password until the first sign-in.
 pub const PASSWORD_FILE: &str = "admin-password";
 /// The first admin's name.
 pub const ADMIN: &str = "admin";
-/// Characters of the password: 130 bits.
-const LENGTH: usize = 26;
 /// Who has not yet signed in for the first time, in `host_state`.
 const WAITING: &str = "auth.first_admin";
 
@@ -55,7 +54,7 @@ pub async fn bootstrap_admin(app: &App) -> Result<Option<String>, BootstrapError
     if db::users::count(app.db.read()).await? > 0 {
         return Ok(None);
     }
-    let password = password()?;
+    let password = passwords::generate()?;
     let secret = SecretString::from(password.clone());
     let new = NewUser { name: ADMIN, role: Role::Admin, password: &secret, email: None };
     let (user, name_key) = users::prepare(&app.passwords, 1, new).await?;
@@ -65,8 +64,8 @@ pub async fn bootstrap_admin(app: &App) -> Result<Option<String>, BootstrapError
     if db::users::count(&mut *tx).await? > 0 {
         return Ok(None);
     }
-    users::insert(&mut tx, &user, &name_key).await?;
     db::state::set(&mut tx, WAITING, user.id.as_bytes()).await?;
+    users::insert(&mut tx, &user, &name_key, Actor::HOST).await?;
     write_password_file(app, &password)?;
     if let Err(error) = tx.commit().await {
         remove_password_file(app).await;
@@ -111,24 +110,4 @@ fn write_password_file(app: &App, password: &str) -> Result<(), BootstrapError> 
     removed
         .and_then(|()| write_private(&path, &format!("{password}\n")))
         .map_err(|source| BootstrapError::File { path, source })
-}
-
-/// A random password without characters that look alike or mean something to a shell.
-fn password() -> Result<String, SecretsError> {
-    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-    let bytes = random::<LENGTH>()?;
-    Ok(bytes.iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn passwords_are_long_and_new_each_time() {
-        let (a, b) = (password().unwrap(), password().unwrap());
-        assert_ne!(a, b);
-        assert_eq!(a.len(), LENGTH);
-        assert!(a.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()));
-    }
 }

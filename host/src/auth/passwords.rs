@@ -9,10 +9,15 @@ use argon2::{
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
-use crate::error::{ApiError, FieldError};
+use crate::{
+    error::{ApiError, FieldError},
+    secrets::{SecretsError, random},
+};
 
 /// The longest password, in bytes.
 pub const MAX_LENGTH: usize = 1024;
+/// Characters of a password that the host makes.
+const GENERATED: usize = 26;
 /// How many may wait for their turn; each waits about a tenth of a second for every one before it.
 const MAX_WAITING: usize = 64;
 
@@ -90,10 +95,22 @@ pub fn check_new(password: &SecretString, min_length: usize) -> Result<(), Field
         ("too_short", format!("the password needs at least {min_length} bytes"))
     } else if password.len() > MAX_LENGTH {
         ("too_long", format!("the password may have at most {MAX_LENGTH} bytes"))
+    } else if password.contains('\0') {
+        ("invalid_characters", "the password may not hold NUL".into())
     } else {
         return Ok(());
     };
     Err(FieldError { field: "password".into(), code: code.into(), detail })
+}
+
+/// A random password of 130 bits, without characters that look alike or mean something to a shell.
+///
+/// # Errors
+/// When the system gives no random bytes.
+pub fn generate() -> Result<String, SecretsError> {
+    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let bytes = random::<GENERATED>()?;
+    Ok(bytes.iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect())
 }
 
 #[cfg(test)]
@@ -130,5 +147,14 @@ mod tests {
         assert_eq!(check_new(&"x".repeat(MAX_LENGTH + 1).into(), 8).unwrap_err().code, "too_long");
         assert!(check_new(&"x".repeat(MAX_LENGTH).into(), 8).is_ok());
         assert!(check_new(&"pässwörd".into(), 8).is_ok());
+        assert_eq!(check_new(&"correct\0horse".into(), 8).unwrap_err().code, "invalid_characters");
+    }
+
+    #[test]
+    fn generated_passwords_are_long_and_new_each_time() {
+        let (a, b) = (generate().unwrap(), generate().unwrap());
+        assert_ne!(a, b);
+        assert_eq!(a.len(), GENERATED);
+        assert!(a.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()));
     }
 }

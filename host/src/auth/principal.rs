@@ -8,11 +8,12 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{Role, Scopes, keys, signed};
+use super::{Role, Scopes, cookie, keys, last_use, quota::Quota, sessions, signed};
 use crate::{
     App, AppState,
     db::{self, api_keys::LiveKey, now_ms, sessions::LiveSession},
     error::ApiError,
+    middleware::rate,
 };
 
 /// The header that holds an API key.
@@ -168,15 +169,37 @@ impl FromRequestParts<AppState> for Principal {
                 return Err(ApiError::bad_request("several_credentials", detail));
             }
             let key = keys::check(app, key.to_str().unwrap_or_default()).await?;
+            count(app, parts, &key.user_id, key.quota.as_deref())?;
             return Ok(Self::of_key(key, endpoint(parts)));
         }
-        let claims = app.tokens.check(bearer(parts)?)?;
-        let session = live_session(app, &claims.sid).await?.filter(|s| s.user_id == claims.sub);
-        let session = session.ok_or_else(session_revoked)?;
-        check_session(&session)?;
+        let (session, expires_at) = match cookie::value(&parts.headers) {
+            Some(value) if !parts.headers.contains_key(header::AUTHORIZATION) => {
+                cookie::check_same_site(&app.config, &parts.method, &parts.uri, &parts.headers, false).await?;
+                let session = cookie_session(app, value).await?.ok_or_else(session_revoked)?;
+                let expires_at = session.expires_at;
+                (session, expires_at)
+            }
+            _ => {
+                let claims = app.tokens.check_on(app, bearer(parts)?).await?;
+                let session = live_session(app, &claims.sid).await?.filter(|s| s.user_id == claims.sub);
+                (session.ok_or_else(session_revoked)?, claims.exp.saturating_mul(1000))
+            }
+        };
+        check_session(app, &session)?;
         check_password_change(parts, &session)?;
-        Ok(Self::of_session(session, None, claims.exp.saturating_mul(1000)))
+        count(app, parts, &session.user_id, session.quota.as_deref())?;
+        last_use::note(app, &session);
+        Ok(Self::of_session(session, None, expires_at))
     }
+}
+
+/// Counts a request of a user.
+///
+/// # Errors
+/// 429 `rate_limited`.
+fn count(app: &App, parts: &Parts, user_id: &str, quota: Option<&str>) -> Result<(), ApiError> {
+    let per_minute = Quota::parse(quota).over(&app.config.quotas).requests_per_minute;
+    rate::count_user(&app.rates, user_id, per_minute, parts.extensions.get())
 }
 
 /// Makes sure that a user who has to set another password does that first.
@@ -203,7 +226,11 @@ pub(super) fn bearer(parts: &Parts) -> Result<&str, ApiError> {
             "sign in at /api/auth/login and send the access token as `Authorization: Bearer …`, or an API key as `X-API-Key`",
         )
     };
-    let value = parts.headers.get(header::AUTHORIZATION).ok_or_else(missing)?;
+    let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next().ok_or_else(missing)?;
+    if values.next().is_some() {
+        return Err(ApiError::bad_request("several_credentials", "send one Authorization header, not several"));
+    }
     let invalid = || ApiError::unauthorized("invalid_token", "the Authorization header is not `Bearer` and a token");
     let (scheme, token) = value.to_str().map_err(|_| invalid())?.split_once(' ').ok_or_else(invalid)?;
     if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(invalid()) }
@@ -214,12 +241,18 @@ async fn live_session(app: &App, id: &str) -> sqlx::Result<Option<LiveSession>> 
     app.recent_sessions.get(id, db::sessions::find_live(app.db.read(), id)).await
 }
 
+/// The session that a cookie's value stands for, as it was within the last second.
+async fn cookie_session(app: &App, value: &str) -> sqlx::Result<Option<LiveSession>> {
+    let hash = sessions::hash(value);
+    app.recent_sessions.get(&hash, db::sessions::find_live_by_cookie(app.db.read(), &hash)).await
+}
+
 /// Makes sure that a session is open and its user may act.
 ///
 /// # Errors
 /// 401 `session_revoked` or `user_disabled`.
-pub(super) fn check_session(session: &LiveSession) -> Result<(), ApiError> {
-    if session.revoked_at.is_some() || session.expires_at <= now_ms() {
+pub(super) fn check_session(app: &App, session: &LiveSession) -> Result<(), ApiError> {
+    if !sessions::is_open(app, session) {
         return Err(session_revoked());
     }
     if session.disabled == 0 { Ok(()) } else { Err(user_disabled()) }
@@ -272,22 +305,24 @@ impl FromRequestParts<AppState> for MediaPrincipal {
         let path = Path::<HashMap<String, String>>::from_request_parts(parts, app).await;
         let uri = path.ok().and_then(|Path(mut path)| path.remove("uri")).unwrap_or_default();
         let (maker, expires_at) = signed::verify(app, &uri, &sig)?;
-        signer(app, &maker, expires_at).await.map(Self)
+        signer(app, parts, &maker, expires_at).await.map(Self)
     }
 }
 
 /// Who made a signed link, with what the link is worth.
-async fn signer(app: &App, maker: &Credential, expires_at: i64) -> Result<Principal, ApiError> {
+async fn signer(app: &App, parts: &Parts, maker: &Credential, expires_at: i64) -> Result<Principal, ApiError> {
     match maker {
         Credential::Session { id, .. } | Credential::Ui { id, .. } => {
             let session = live_session(app, id).await?.ok_or_else(session_revoked)?;
-            check_session(&session)?;
+            check_session(app, &session)?;
+            count(app, parts, &session.user_id, session.quota.as_deref())?;
             Ok(Principal::of_session(session, Some(Scopes::of_link()), expires_at))
         }
         Credential::Key { id, .. } => {
             let key = app.recent_keys.get(id, db::api_keys::find_live_by_id(app.db.read(), id)).await?;
             let key = key.ok_or_else(|| ApiError::unauthorized("api_key_revoked", "the API key is gone"))?;
             keys::check_live(&key)?;
+            count(app, parts, &key.user_id, key.quota.as_deref())?;
             let principal = Principal::of_key(key, "");
             let scopes = principal.scopes.common(Scopes::of_link());
             Ok(Principal { scopes, expires_at: Some(expires_at), ..principal })

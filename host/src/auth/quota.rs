@@ -5,7 +5,11 @@ use serde::{Deserialize, Serialize};
 use sqlx::any::AnyExecutor;
 use utoipa::ToSchema;
 
-use crate::{config::Quotas, db, error::ApiError};
+use crate::{
+    config::Quotas,
+    db,
+    error::{ApiError, FieldError},
+};
 
 /// What an admin set for one user; null is as the configuration says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -27,6 +31,25 @@ impl Quota {
     /// As it stands in `users.quota`. What can't be read counts as nothing set.
     pub fn parse(text: Option<&str>) -> Self {
         text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    }
+
+    /// What is out of range.
+    pub fn problems(&self) -> Vec<FieldError> {
+        let all = [
+            ("api_keys", self.api_keys, 0, 10_000),
+            ("sessions", self.sessions, 1, 10_000),
+            ("likes", self.likes, 0, 10_000_000),
+            ("plays", self.plays, 0, 10_000_000),
+            ("requests_per_minute", self.requests_per_minute, 10, 1_000_000),
+        ];
+        let wrong =
+            all.into_iter().filter(|(_, value, min, max)| value.is_some_and(|value| value < *min || value > *max));
+        let error = |(name, _, min, max)| FieldError {
+            field: format!("quota.{name}"),
+            code: "out_of_range".into(),
+            detail: format!("this must be between {min} and {max}, or null"),
+        };
+        wrong.map(error).collect()
     }
 
     /// What holds for the user.

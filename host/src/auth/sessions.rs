@@ -1,4 +1,6 @@
-//! Sessions: what a sign-in starts, refresh tokens keep alive and access tokens name.
+//! Sessions: what a sign-in starts, refresh tokens or a cookie keep alive, and access tokens name.
+
+mod refresh;
 
 use std::{convert::Infallible, net::IpAddr};
 
@@ -8,34 +10,60 @@ use axum::{
     http::{header, request::Parts},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::Serialize;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use ulid::Ulid;
 use utoipa::ToSchema;
 
-use super::principal::check_session;
+pub use self::refresh::{IdempotencyKey, refresh};
+use super::{cookie, quota};
 use crate::{
     App,
+    audit::{self, Actor, Entry, Outcome},
     db::{
         self, Tx, now_ms,
-        sessions::{NewSession, Spent},
+        sessions::{LiveSession, NewSession, OpenAt},
     },
     error::ApiError,
     events::{self, Event},
     middleware::client::Client,
-    secrets::random,
 };
 
-/// In front of every refresh token, so that one is known by its looks.
-const PREFIX: &str = "ztr_";
-/// The longest refresh token that is looked at, in bytes.
-const MAX_LENGTH: usize = 128;
 /// The longest `User-Agent` that is kept, in characters.
 const MAX_USER_AGENT: usize = 200;
 /// How long ended sessions stay on record, in milliseconds.
 const KEEP_ENDED: i64 = 7 * 24 * 60 * 60 * 1000;
+const MINUTE: i64 = 60 * 1000;
+const HOUR: i64 = 60 * MINUTE;
 
-/// What a sign-in gives.
+/// How a session is held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SessionKind {
+    /// By a program, with an access token and a refresh token.
+    #[default]
+    Api,
+    /// By a browser, with a cookie that no script can read.
+    Ui,
+}
+
+impl SessionKind {
+    /// As it stands in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Ui => "ui",
+        }
+    }
+
+    /// Reads what the database holds.
+    pub fn parse(text: &str) -> Self {
+        if text == "ui" { Self::Ui } else { Self::Api }
+    }
+}
+
+/// What a sign-in gives a program.
 #[derive(Clone, Serialize, ToSchema)]
 pub struct Grant {
     /// Send this as `Authorization: Bearer …`.
@@ -48,6 +76,14 @@ pub struct Grant {
     pub expires_in: i64,
     /// Gets the next access token, once, at `/api/auth/refresh`.
     pub refresh_token: String,
+}
+
+/// What opens a new session.
+pub enum Opened {
+    /// Tokens, for a program.
+    Tokens(Grant),
+    /// A cookie's value, and the seconds that it lives.
+    Cookie(SecretString, i64),
 }
 
 /// Where a sign-in comes from.
@@ -69,97 +105,137 @@ impl<S: Send + Sync> FromRequestParts<S> for Origin {
     }
 }
 
-/// Starts a session in the transaction of its sign-in.
+/// Starts a session in the transaction of its sign-in, and ends those that are too many, longest unused first.
+/// Forget recent sessions once it is committed.
 ///
 /// # Errors
 /// When the database or signing fails.
-pub async fn start(app: &App, tx: &mut Tx, user_id: &str, origin: Origin) -> Result<Grant, ApiError> {
-    let session = NewSession {
-        id: Ulid::generate().to_string(),
-        user_id: user_id.to_owned(),
-        kind: "api".into(),
-        address: Some(origin.address.to_string()),
-        user_agent: origin.user_agent,
-        expires_at: session_end(app),
+pub async fn start(
+    app: &App,
+    tx: &mut Tx,
+    user_id: &str,
+    kind: SessionKind,
+    origin: &Origin,
+) -> Result<Opened, ApiError> {
+    let id = Ulid::generate().to_string();
+    let (value, cookie_hash) = match kind {
+        SessionKind::Api => (None, None),
+        SessionKind::Ui => {
+            let value = cookie::generate().map_err(ApiError::internal)?;
+            let hash = hash(value.expose_secret());
+            (Some(value), Some(hash))
+        }
     };
+    let lifetime = lifetime(app, kind);
+    let session = NewSession {
+        id: id.clone(),
+        user_id: user_id.to_owned(),
+        kind: kind.as_str().into(),
+        address: Some(origin.address.to_string()),
+        user_agent: origin.user_agent.clone(),
+        expires_at: now_ms().saturating_add(lifetime),
+        cookie_hash,
+    };
+    // Of two sign-ins at once, the second counts the first one's session.
+    db::state::lock(tx, &format!("sessions:{user_id}")).await?;
     db::sessions::forget_ended(tx, user_id, now_ms() - KEEP_ENDED).await?;
     db::sessions::insert(tx, &session).await?;
-    let grant = grant(app, tx, user_id, &session.id).await?;
-    let data = json!({ "address": session.address, "user_agent": session.user_agent });
-    emit(tx, "session.created", &session.id, user_id, data).await?;
-    Ok(grant)
-}
-
-/// Gives a new pair of tokens for a refresh token, which is used up. One that comes a second time was copied: the
-/// session ends.
-///
-/// # Errors
-/// 401 `invalid_refresh_token`, `refresh_token_reused`, `session_revoked` or `user_disabled`.
-pub async fn refresh(app: &App, refresh_token: &str) -> Result<Grant, ApiError> {
-    let invalid =
-        || ApiError::unauthorized("invalid_refresh_token", "the refresh token is not one of this server; sign in");
-    if refresh_token.len() > MAX_LENGTH || !refresh_token.starts_with(PREFIX) {
-        return Err(invalid());
-    }
-    let mut tx = app.db.write().await?;
-    let id = match db::sessions::spend_refresh(&mut tx, &hash(refresh_token)).await? {
-        Spent::Now(id) => id,
-        Spent::Before(id) => {
-            end_in(&mut tx, &id, "refresh_token_reused").await?;
-            tx.commit().await?;
-            app.recent_sessions.forget();
-            let detail = "the refresh token was used before, so the session has ended; sign in again";
-            return Err(ApiError::unauthorized("refresh_token_reused", detail));
-        }
-        Spent::Unknown => return Err(invalid()),
+    let opened = match value {
+        Some(value) => Opened::Cookie(value, lifetime / 1000),
+        None => Opened::Tokens(refresh::first_grant(app, tx, user_id, &id).await?),
     };
-    let session = db::sessions::find_live(&mut *tx, &id).await?.ok_or_else(invalid)?;
-    check_session(&session)?;
-    db::sessions::extend(&mut tx, &id, session_end(app)).await?;
-    let grant = grant(app, &mut tx, &session.user_id, &id).await?;
-    tx.commit().await?;
-    app.recent_sessions.forget();
-    Ok(grant)
+    end_excess(app, tx, user_id, &id).await?;
+    let data = json!({ "kind": session.kind, "address": session.address, "user_agent": session.user_agent });
+    emit(tx, "session.created", &id, user_id, data).await?;
+    Ok(opened)
 }
 
-/// Ends a session.
+/// Ends the sessions above the quota, longest unused first, and never the new one.
+async fn end_excess(app: &App, tx: &mut Tx, user_id: &str, new: &str) -> Result<(), ApiError> {
+    let limit = quota::of(&mut **tx, &app.config.quotas, user_id).await?.sessions;
+    let others = db::sessions::by_last_use(&mut **tx, open_now(app), user_id).await?.into_iter().filter(|id| id != new);
+    let excess: Vec<_> = others.skip(usize::try_from(limit.saturating_sub(1)).unwrap_or(usize::MAX)).collect();
+    for id in excess {
+        if db::sessions::revoke(tx, &id).await? {
+            emit(tx, "session.ended", &id, user_id, json!({ "reason": "too_many" })).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Ends a session on behalf of `actor`, with an event and an entry in the audit log; answers whether it was open.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn end(app: &App, session_id: &str) -> Result<(), ApiError> {
+pub async fn end(app: &App, session_id: &str, reason: &str, actor: Actor<'_>) -> sqlx::Result<bool> {
     let mut tx = app.db.write().await?;
-    end_in(&mut tx, session_id, "signed_out").await?;
+    let Some(session) = db::sessions::find_live(&mut *tx, session_id).await? else { return Ok(false) };
+    let open = is_open(app, &session) && db::sessions::revoke(&mut tx, session_id).await?;
+    if open {
+        emit(&mut tx, "session.ended", session_id, &session.user_id, json!({ "reason": reason })).await?;
+        let data = json!({ "session": session_id, "reason": reason });
+        record(&mut tx, "session.ended", Outcome::Ok, actor, &session.user_id, data).await?;
+    }
     tx.commit().await?;
     app.recent_sessions.forget();
-    Ok(())
+    Ok(open)
 }
 
-async fn end_in(tx: &mut Tx, session_id: &str, reason: &str) -> sqlx::Result<()> {
-    let Some(session) = db::sessions::find_live(&mut **tx, session_id).await? else { return Ok(()) };
-    if db::sessions::revoke(tx, session_id).await? {
-        emit(tx, "session.ended", session_id, &session.user_id, json!({ "reason": reason })).await?;
+/// Ends a user's sessions but for one, in a transaction that goes on; answers how many were open.
+/// Forget recent sessions once it is committed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn end_all(tx: &mut Tx, user_id: &str, but: Option<&str>, reason: &str) -> sqlx::Result<u64> {
+    let ended = db::sessions::revoke_all(tx, user_id, but).await?;
+    if ended > 0 {
+        let data = json!({ "reason": reason, "sessions": ended });
+        events::emit(tx, Event { kind: "session.ended", subject: None, user: Some(user_id), data }).await?;
     }
-    Ok(())
+    Ok(ended)
 }
 
-async fn grant(app: &App, tx: &mut Tx, user_id: &str, session_id: &str) -> Result<Grant, ApiError> {
-    let random = random::<32>().map_err(ApiError::internal)?;
-    let refresh_token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random));
-    db::sessions::insert_refresh(tx, &hash(&refresh_token), session_id).await?;
-    let (access_token, expires_in) = app.tokens.issue(user_id, session_id, app.config.auth.access_token_minutes)?;
-    Ok(Grant { access_token, token_type: "bearer", expires_in, refresh_token })
+/// Whether a session has not ended; the user is not looked at.
+pub fn is_open(app: &App, session: &LiveSession) -> bool {
+    let OpenAt { now, idle_since } = open_now(app);
+    let idle = SessionKind::parse(&session.kind) == SessionKind::Ui && session.last_used_at <= idle_since;
+    session.revoked_at.is_none() && session.expires_at > now && !idle
 }
 
-/// What is stored of a refresh token. It is random, so a plain hash can't be guessed from.
-fn hash(refresh_token: &str) -> String {
-    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, refresh_token.as_bytes()))
+/// Which sessions count as open at this moment.
+pub fn open_now(app: &App) -> OpenAt {
+    let now = now_ms();
+    OpenAt { now, idle_since: now.saturating_sub(times(app.config.auth.ui_idle_minutes, MINUTE)) }
 }
 
-fn session_end(app: &App) -> i64 {
-    let days = i64::try_from(app.config.auth.session_days).unwrap_or(i64::MAX);
-    now_ms().saturating_add(days.saturating_mul(24 * 60 * 60 * 1000))
+/// How long a session lives: a program's from its last refresh, a browser's from the sign-in; in milliseconds.
+fn lifetime(app: &App, kind: SessionKind) -> i64 {
+    match kind {
+        SessionKind::Api => times(app.config.auth.session_days, 24 * HOUR),
+        SessionKind::Ui => times(app.config.auth.ui_session_hours, HOUR),
+    }
+}
+
+fn times(count: u64, unit: i64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX).saturating_mul(unit)
+}
+
+/// What is stored of a random secret. It is random, so a plain hash can't be guessed from.
+pub(super) fn hash(secret: &str) -> String {
+    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, secret.as_bytes()))
 }
 
 async fn emit(tx: &mut Tx, kind: &str, id: &str, user_id: &str, data: serde_json::Value) -> sqlx::Result<()> {
     events::emit(tx, Event { kind, subject: Some(id), user: Some(user_id), data }).await.map(drop)
+}
+
+async fn record(
+    tx: &mut Tx,
+    action: &str,
+    outcome: Outcome,
+    actor: Actor<'_>,
+    user_id: &str,
+    data: serde_json::Value,
+) -> sqlx::Result<()> {
+    audit::record(tx, Entry { action, outcome, actor, user: Some(user_id), data, personal: json!({}) }).await
 }

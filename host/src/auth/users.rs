@@ -7,8 +7,9 @@ use ulid::Ulid;
 use unicode_normalization::UnicodeNormalization as _;
 use utoipa::ToSchema;
 
-use super::{Passwords, passwords};
+use super::{Passwords, passwords, quota::Quota};
 use crate::{
+    audit::{self, Actor, Entry, Outcome},
     db::{self, Db, now_ms, users::User},
     error::{ApiError, FieldError},
     events::{self, Event},
@@ -125,37 +126,132 @@ pub async fn prepare(passwords: &Passwords, min_length: usize, new: NewUser<'_>)
         password_hash: passwords.hash(new.password).await?,
         email: new.email.map(str::to_owned),
         disabled: 0,
+        must_change_password: 0,
+        quota: None,
+        last_sign_in_at: None,
         created_at: now,
         updated_at: now,
     };
     Ok((user, name.key))
 }
 
-/// Stores a new user, with the event.
+/// Stores a new user, with the event and the entry in the audit log.
 ///
 /// # Errors
 /// 409 `name_taken`, or when the database fails.
-pub async fn insert(tx: &mut db::Tx, user: &User, name_key: &str) -> Result<(), ApiError> {
+pub async fn insert(tx: &mut db::Tx, user: &User, name_key: &str, actor: Actor<'_>) -> Result<(), ApiError> {
     db::users::insert(tx, user, name_key).await.map_err(name_taken)?;
     let data = json!({ "name": user.name, "role": user.role });
     events::emit(tx, Event { kind: "user.created", subject: Some(&user.id), user: Some(&user.id), data }).await?;
-    Ok(())
+    let entry = Entry {
+        action: "user.created",
+        outcome: Outcome::Ok,
+        actor,
+        user: Some(&user.id),
+        data: json!({ "role": user.role, "must_change_password": user.must_change_password != 0 }),
+        personal: json!({ "name": user.name }),
+    };
+    Ok(audit::record(tx, entry).await?)
 }
 
-/// Makes a user.
+/// Says that a name is taken before the password is hashed, which is costly; [`insert`] decides.
+///
+/// # Errors
+/// 409 `name_taken`, or when the database fails.
+pub async fn check_free(db: &Db, name: &str) -> Result<(), ApiError> {
+    // One that nobody may have is [`prepare`]'s to refuse.
+    let Ok(name) = Name::new(name) else { return Ok(()) };
+    match db::users::find_by_name(db.read(), &name.key).await? {
+        Some(_) => Err(taken()),
+        None => Ok(()),
+    }
+}
+
+/// Makes a user from the command line.
 ///
 /// # Errors
 /// 422 with every field that is wrong, 409 `name_taken`, or when the database fails.
 pub async fn create(db: &Db, passwords: &Passwords, min_length: usize, new: NewUser<'_>) -> Result<User, ApiError> {
-    // A taken name is said before the costly hash; the insert below decides.
-    if db::users::find_by_name(db.read(), &Name::fold(new.name)).await?.is_some() {
-        return Err(taken());
-    }
+    check_free(db, new.name).await?;
     let (user, name_key) = prepare(passwords, min_length, new).await?;
     let mut tx = db.write().await?;
-    insert(&mut tx, &user, &name_key).await?;
+    insert(&mut tx, &user, &name_key, Actor::COMMAND).await?;
     tx.commit().await?;
     Ok(user)
+}
+
+/// What an admin changes about a user; nothing stays as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Change {
+    /// What the user may do.
+    pub role: Option<Role>,
+    /// Whether the user may do nothing.
+    pub disabled: Option<bool>,
+    /// Whether the user has to set another password first.
+    pub must_change_password: Option<bool>,
+    /// What the user may have.
+    pub quota: Option<Quota>,
+}
+
+/// The user, while nobody else changes who is an admin, until the transaction ends.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock_for_change(tx: &mut db::Tx, id: &str) -> sqlx::Result<Option<User>> {
+    db::state::lock(tx, "users.admins").await?;
+    db::users::find(&mut **tx, id).await
+}
+
+/// Makes sure that an admin is left without this user. Ask [`lock_for_change`] first: two admins might remove each other.
+///
+/// # Errors
+/// 409 `last_admin`, or when the database fails.
+pub async fn check_not_last_admin(tx: &mut db::Tx, user: &User) -> Result<(), ApiError> {
+    let is_admin = Role::parse(&user.role) == Role::Admin && user.disabled == 0;
+    if is_admin && db::users::count_other_admins(tx, &user.id).await? == 0 {
+        let detail = "this is the last admin who can sign in; make another one first";
+        return Err(ApiError::conflict("last_admin", detail));
+    }
+    Ok(())
+}
+
+/// Changes a user's rights, with the event and the entries in the audit log; disabling ends the sessions. Nothing where
+/// there is no such user. Forget recent sessions and keys once it is committed.
+///
+/// # Errors
+/// 409 `last_admin`, or when the database fails.
+pub async fn change(tx: &mut db::Tx, id: &str, change: Change, actor: Actor<'_>) -> Result<Option<User>, ApiError> {
+    let Some(before) = lock_for_change(tx, id).await? else { return Ok(None) };
+    let mut user = before.clone();
+    user.role = change.role.map_or(user.role, |role| role.as_str().into());
+    user.disabled = change.disabled.map_or(user.disabled, i64::from);
+    user.must_change_password = change.must_change_password.map_or(user.must_change_password, i64::from);
+    user.quota = change.quota.map_or(user.quota, quota_text);
+    if Role::parse(&user.role) != Role::Admin || user.disabled != 0 {
+        check_not_last_admin(tx, &before).await?;
+    }
+    db::users::update_rights(tx, &user).await?;
+    let disabled = user.disabled != 0 && before.disabled == 0;
+    let ended = if disabled { db::sessions::revoke_all(tx, id, None).await? } else { 0 };
+    let data = json!({
+        "role": user.role,
+        "disabled": user.disabled != 0,
+        "must_change_password": user.must_change_password != 0,
+        "quota": Quota::parse(user.quota.as_deref()),
+        "sessions_ended": ended,
+    });
+    let event = Event { kind: "user.updated", subject: Some(id), user: Some(id), data: data.clone() };
+    events::emit(tx, event).await?;
+    let action = if user.role == before.role { "user.updated" } else { "user.role_changed" };
+    let (outcome, personal) = (Outcome::Ok, json!({ "name": user.name }));
+    audit::record(tx, Entry { action, outcome, actor, user: Some(id), data, personal }).await?;
+    Ok(db::users::find(&mut **tx, id).await?)
+}
+
+/// A quota as it stands in the database.
+pub fn quota_text(quota: Quota) -> Option<String> {
+    // Numbers always become JSON.
+    (quota != Quota::default()).then(|| serde_json::to_string(&quota).ok()).flatten()
 }
 
 /// Turns a unique violation into 409 `name_taken`.

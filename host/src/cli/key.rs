@@ -9,6 +9,7 @@ use crate::{
         keys::{NewSecret, manage},
         users::Name,
     },
+    backup,
     config::Config,
     db::{
         self, Db,
@@ -62,7 +63,7 @@ pub fn generate() -> Result<String, UserError> {
 /// When there is no such user or key, or the database fails.
 pub async fn run(command: KeyCommand, config: &Config) -> Result<String, UserError> {
     let db = Db::connect(&config.database.url).await?;
-    db.migrate().await?;
+    backup::migrate(config, &db).await?;
     let answer = match command {
         KeyCommand::Generate => generate(),
         KeyCommand::List { user } => list(&db, user.as_deref()).await,

@@ -15,6 +15,7 @@ use zotify_plugin_api::{LibraryManifest, Permissions};
 
 use super::Failure;
 use crate::{
+    backup,
     config::{Config, ConfigErrors, Instance},
     db::{Db, plugin_trust},
     providers::{
@@ -79,8 +80,8 @@ pub async fn run(command: PluginCommand, load: impl Fn() -> Result<Config, Confi
         PluginCommand::Inspect { target, json } => inspect(load()?, &target, json).await,
         PluginCommand::Check { file } => check::run(&file, load).await,
         PluginCommand::Approve { target } => approve(load()?, &target).await,
-        PluginCommand::Enable { id } => switch::run(&load()?, &id, true),
-        PluginCommand::Disable { id } => switch::run(&load()?, &id, false),
+        PluginCommand::Enable { id } => switch::run(&load()?, &id, true).await,
+        PluginCommand::Disable { id } => switch::run(&load()?, &id, false).await,
         PluginCommand::Bundle { folder } => bundle::run(&folder),
     }
 }
@@ -89,7 +90,7 @@ pub async fn run(command: PluginCommand, load: impl Fn() -> Result<Config, Confi
 async fn open(config: &Config) -> Result<Db, Failure> {
     config.create_folders().map_err(|e| Failure::new(e.to_string()))?;
     let db = Db::connect(&config.database.url).await?;
-    db.migrate().await.map_err(|e| Failure::new(format!("the database cannot be migrated: {e}")))?;
+    backup::migrate(config, &db).await.map_err(|e| Failure::new(format!("the database cannot be migrated: {e}")))?;
     Ok(db)
 }
 

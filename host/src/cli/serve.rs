@@ -55,7 +55,7 @@ pub(super) async fn run(config: Config) -> CliResult {
 
 /// Keeps a second host away from the data folder and from a SQLite database elsewhere, for as long as the files are open:
 /// each would run the other's jobs and remove its copies of plugins.
-fn lock(config: &Config) -> Result<Vec<File>, Failure> {
+pub(super) fn lock(config: &Config) -> Result<Vec<File>, Failure> {
     config.create_folders()?;
     let folder = &config.server.data_dir;
     let mut locks =

@@ -4,17 +4,17 @@ use std::io::Read as _;
 
 use clap::Subcommand;
 use secrecy::SecretString;
-use serde_json::json;
 
 use crate::{
+    audit::Actor,
     auth::{
-        Passwords, Role, passwords,
+        Passwords, Role, passwords, sign_in,
         users::{self, Name, NewUser},
     },
+    backup,
     config::Config,
     db::{self, Db},
     error::ApiError,
-    events::{self, Event},
 };
 
 /// Manages users.
@@ -60,7 +60,7 @@ pub enum UserError {
     Database(#[from] sqlx::Error),
     /// The database's schema can't be brought up to date.
     #[error("the database can't be brought up to date: {0}")]
-    Migrate(#[from] db::MigrationFailed),
+    Migrate(#[from] backup::UpdateError),
 }
 
 impl From<ApiError> for UserError {
@@ -80,7 +80,7 @@ pub async fn run(command: UserCommand, config: &Config) -> Result<String, UserEr
         UserCommand::Create { .. } | UserCommand::Passwd { .. } => Some(read_password()?),
     };
     let db = Db::connect(&config.database.url).await?;
-    db.migrate().await?;
+    backup::migrate(config, &db).await?;
     let min_length = config.auth.password_min_length;
     let answer = match (command, password) {
         (UserCommand::Create { name, admin, .. }, Some(password)) => {
@@ -120,10 +120,7 @@ async fn set_password(db: &Db, name: &str, password: &SecretString, min_length: 
     let hash = Passwords::new().hash(password).await?;
     let mut tx = db.write().await?;
     db::users::update_password(&mut tx, &user.id, &hash).await?;
-    let ended = db::sessions::revoke_all(&mut tx, &user.id).await?;
-    let data = json!({ "sessions_ended": ended });
-    let event = Event { kind: "user.password_changed", subject: Some(&user.id), user: Some(&user.id), data };
-    events::emit(&mut tx, event).await?;
+    let ended = sign_in::password_changed(&mut tx, &user.id, None, Actor::COMMAND).await?;
     tx.commit().await?;
     Ok(format!("changed the password of {}; {ended} sessions ended", user.name))
 }
@@ -176,6 +173,7 @@ mod tests {
             address: None,
             user_agent: None,
             expires_at: now_ms() + 60_000,
+            cookie_hash: None,
         };
         let mut tx = db.write().await.unwrap();
         db::sessions::insert(&mut tx, &session).await.unwrap();

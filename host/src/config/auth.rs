@@ -31,6 +31,16 @@ pub struct Auth {
     /// How long a session lives without being used, in days.
     #[schemars(range(min = 1, max = 3650))]
     pub session_days: u64,
+    /// How long a browser's session lives, in hours.
+    #[schemars(range(min = 1, max = 720))]
+    pub ui_session_hours: u64,
+    /// After how long without use a browser's session ends, in minutes.
+    #[schemars(range(min = 2, max = 43_200))]
+    pub ui_idle_minutes: u64,
+    /// After how long access tokens are signed by a new key, in days. The former key is good for its tokens until they
+    /// end.
+    #[schemars(range(min = 1, max = 365))]
+    pub signing_key_days: u64,
     /// The shortest password that can be set, in bytes of UTF-8.
     #[schemars(range(min = 8, max = 128))]
     pub password_min_length: usize,
@@ -48,6 +58,9 @@ impl Default for Auth {
             registration: Registration::Closed,
             access_token_minutes: 15,
             session_days: 30,
+            ui_session_hours: 12,
+            ui_idle_minutes: 60,
+            signing_key_days: 30,
             password_min_length: 8,
             bootstrap_admin_key: None,
         }

@@ -7,13 +7,22 @@ use serde::{Deserialize, Serialize};
 pub(super) const MASK: &str = "********";
 
 /// The database.
-#[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Database {
     /// `sqlite://<file>` (relative to the configuration file, made when missing) or `postgres://user:password@host/name`. Without
     /// it: `zotify.db` in `server.data_dir`. Percent-encode special characters in passwords and file names.
     #[schemars(extend("format" = "database-url", "writeOnly" = true))]
     pub url: String,
+    /// Save the database to `backups` in `server.data_dir` before a newer version of the host changes its schema. The last
+    /// three such backups are kept. Without one, the host does not start.
+    pub backup_before_migrate: bool,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self { url: String::new(), backup_before_migrate: true }
+    }
 }
 
 impl Database {
@@ -46,6 +55,9 @@ pub(super) fn is_postgres(url: &str) -> bool {
 
 impl std::fmt::Debug for Database {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Database").field("url", &self.masked_url()).finish()
+        f.debug_struct("Database")
+            .field("url", &self.masked_url())
+            .field("backup_before_migrate", &self.backup_before_migrate)
+            .finish()
     }
 }

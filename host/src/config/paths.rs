@@ -63,7 +63,8 @@ pub(crate) fn sqlite_file(url: &str) -> Option<(PathBuf, String)> {
     Some((file.into(), query.to_owned()))
 }
 
-fn sqlite_url(file: &Path) -> String {
+/// The `sqlite:` URL of a file.
+pub(crate) fn sqlite_url(file: &Path) -> String {
     // The driver takes text only; a data folder that is not UTF-8 fails there with its name.
     format!("sqlite://{}", utf8_percent_encode(&file.to_string_lossy(), IN_URL))
 }

@@ -138,6 +138,16 @@ const FORMATS: &[Format] = &[
         expected: "must be an http: or https: URL without user, query and fragment",
     },
     Format {
+        name: "origin",
+        accepts: |text| {
+            text == "*"
+                || Url::parse(text).is_ok_and(|url| {
+                    matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text
+                })
+        },
+        expected: "must be *, or a scheme, a host and perhaps a port in small letters, such as https://app.example.org",
+    },
+    Format {
         name: "network",
         accepts: |text| text.parse::<IpNet>().is_ok(),
         expected: "must be a network such as 127.0.0.1/32 or fd00::/8",

@@ -45,6 +45,10 @@ pub struct Server {
     #[serde(with = "text::list")]
     #[schemars(with = "Vec<String>", extend("items" = {"type": "string", "format": "network"}))]
     pub trusted_proxies: Vec<IpNet>,
+    /// Web pages of other origins that may call the API from a browser, such as `https://app.example.org`; `*` for all.
+    /// They send a token or a key: cookies are not accepted from elsewhere.
+    #[schemars(length(max = 100), extend("items" = {"type": "string", "format": "origin"}))]
+    pub cors_origins: Vec<String>,
     /// The largest request body, in bytes.
     #[schemars(range(min = 1024, max = 1_073_741_824))]
     pub max_body_bytes: usize,
@@ -81,6 +85,7 @@ impl Default for Server {
             public_url: None,
             data_dir: "data".into(),
             trusted_proxies: Vec::new(),
+            cors_origins: Vec::new(),
             max_body_bytes: 1024 * 1024,
             request_timeout_s: 30,
             max_connections: 4096,

@@ -95,6 +95,25 @@ async fn count(tx: &mut Tx, instance: &str, change: Usage) -> sqlx::Result<Usage
     Ok(Usage { entries: row.try_get(0)?, bytes: row.try_get(1)? })
 }
 
+/// Removes everything in a scope.
+pub async fn remove_all(tx: &mut Tx, scope: Scope<'_>) -> sqlx::Result<()> {
+    let row = sqlx::query(
+        "SELECT COUNT(*), CAST(COALESCE(SUM(length(key) + length(value)), 0) AS BIGINT) FROM plugin_kv \
+         WHERE instance = $1 AND account = $2",
+    )
+    .bind(scope.instance)
+    .bind(scope.account)
+    .fetch_one(&mut **tx)
+    .await?;
+    let (entries, bytes): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    sqlx::query("DELETE FROM plugin_kv WHERE instance = $1 AND account = $2")
+        .bind(scope.instance)
+        .bind(scope.account)
+        .execute(&mut **tx)
+        .await?;
+    count(tx, scope.instance, Usage { entries: -entries, bytes: -bytes }).await.map(drop)
+}
+
 /// A page of entries in the order of their keys, and whether more follow. Reads no further than `max_bytes`.
 pub async fn scan(
     db: impl Executor<'_, Database = Any>,

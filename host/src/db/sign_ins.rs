@@ -1,4 +1,5 @@
-//! Failed sign-ins by name and the network that they come from (`sign_in_failures`).
+//! Failed sign-ins (`sign_in_failures`): by name and the network that they come from, by name over all networks (where
+//! the address is empty) and by network over all names (where the name is).
 
 use sqlx::any::AnyExecutor;
 
@@ -16,18 +17,45 @@ pub async fn blocked_until(db: impl AnyExecutor<'_>, name_key: &str, address: &s
         .await
 }
 
-/// Counts one more failure; answers how many there were in a row. Those before `forget_before` (Unix milliseconds)
-/// no longer count.
+/// Until when sign-ins are refused that have this name, or come from this address: the later time, Unix milliseconds.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn count_failure(tx: &mut Tx, name_key: &str, address: &str, forget_before: i64) -> sqlx::Result<i64> {
-    sqlx::query("DELETE FROM sign_in_failures WHERE last_at < $1").bind(forget_before).execute(&mut **tx).await?;
+pub async fn widely_blocked_until(
+    db: impl AnyExecutor<'_>,
+    name_key: &str,
+    address: &str,
+) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar(
+        "SELECT MAX(blocked_until) FROM sign_in_failures
+         WHERE (name_key = $1 AND address = '') OR (name_key = '' AND address = $2)",
+    )
+    .bind(name_key.to_owned())
+    .bind(address.to_owned())
+    .fetch_one(db)
+    .await
+}
+
+/// Forgets failures from before a time, Unix milliseconds.
+///
+/// # Errors
+/// When the database fails.
+pub async fn forget_old(tx: &mut Tx, before: i64) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM sign_in_failures WHERE last_at < $1").bind(before).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Counts one more failure; answers how many there were in a row, and until when sign-ins were refused before it (Unix
+/// milliseconds). Of several at once, each sees what the one before it left.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count_failure(tx: &mut Tx, name_key: &str, address: &str) -> sqlx::Result<(i64, i64)> {
+    sqlx::query_as(
         "INSERT INTO sign_in_failures (name_key, address, failures, last_at, blocked_until) VALUES ($1, $2, 1, $3, 0)
          ON CONFLICT (name_key, address)
          DO UPDATE SET failures = sign_in_failures.failures + 1, last_at = excluded.last_at
-         RETURNING failures",
+         RETURNING failures, blocked_until",
     )
     .bind(name_key.to_owned())
     .bind(address.to_owned())

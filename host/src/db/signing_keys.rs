@@ -2,7 +2,7 @@
 
 use sqlx::{FromRow, any::AnyExecutor};
 
-use super::{Tx, now_ms};
+use super::Tx;
 
 /// A sealed key.
 #[derive(Clone, Debug, FromRow)]
@@ -11,6 +11,8 @@ pub struct SealedKey {
     pub kid: String,
     /// The key, sealed.
     pub sealed: Vec<u8>,
+    /// Unix milliseconds.
+    pub created_at: i64,
 }
 
 /// All keys for an algorithm, newest first.
@@ -18,10 +20,12 @@ pub struct SealedKey {
 /// # Errors
 /// When the database fails.
 pub async fn list(db: impl AnyExecutor<'_>, algorithm: &str) -> sqlx::Result<Vec<SealedKey>> {
-    sqlx::query_as("SELECT kid, sealed FROM signing_keys WHERE algorithm = $1 ORDER BY created_at DESC, kid DESC")
-        .bind(algorithm.to_owned())
-        .fetch_all(db)
-        .await
+    sqlx::query_as(
+        "SELECT kid, sealed, created_at FROM signing_keys WHERE algorithm = $1 ORDER BY created_at DESC, kid DESC",
+    )
+    .bind(algorithm.to_owned())
+    .fetch_all(db)
+    .await
 }
 
 /// Adds a key.
@@ -33,8 +37,17 @@ pub async fn insert(tx: &mut Tx, algorithm: &str, key: &SealedKey) -> sqlx::Resu
         .bind(key.kid.clone())
         .bind(algorithm.to_owned())
         .bind(key.sealed.clone())
-        .bind(now_ms())
+        .bind(key.created_at)
         .execute(&mut **tx)
         .await?;
+    Ok(())
+}
+
+/// Removes a key.
+///
+/// # Errors
+/// When the database fails.
+pub async fn remove(tx: &mut Tx, kid: &str) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM signing_keys WHERE kid = $1").bind(kid.to_owned()).execute(&mut **tx).await?;
     Ok(())
 }

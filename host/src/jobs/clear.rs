@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     AppState,
     db::{self, now_ms},
+    privacy,
 };
 
 /// How long ended jobs stay on record, in milliseconds.
@@ -24,13 +25,13 @@ pub(super) async fn run(app: &AppState, shutdown: &CancellationToken) {
     let mut tick = time::interval(EVERY);
     while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
         if let Err(error) = clear(app, now_ms()).await {
-            tracing::warn!("old jobs and events can't be cleared: {error}");
+            tracing::warn!("old records can't be cleared: {error}");
         }
     }
 }
 
 /// Forgets what is too old at a time (Unix milliseconds): ended jobs after thirty days, events after
-/// `events.retention_days`. Stops early when the host does.
+/// `events.retention_days`, and what `privacy` names. Stops early when the host does.
 ///
 /// # Errors
 /// When the database fails. What was deleted until then stays deleted.
@@ -43,5 +44,5 @@ pub async fn clear(app: &AppState, now: i64) -> sqlx::Result<()> {
         events = events && db::events::forget(&mut tx, now - keep_events, BATCH).await? > 0;
         tx.commit().await?;
     }
-    Ok(())
+    privacy::clear(app, now).await
 }

@@ -122,7 +122,7 @@ struct Pull {
 }
 
 /// What matters to a run of what the provider can do.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Can {
     library: bool,
     playlists: bool,
@@ -130,6 +130,12 @@ struct Can {
     saved: bool,
     /// Somebody signs in, so that calls name the account.
     signs_in: bool,
+    /// It lists what the account likes.
+    likes: bool,
+    /// It takes likes.
+    likes_write: bool,
+    /// It lists what the account played.
+    history: bool,
 }
 
 impl Can {
@@ -145,6 +151,9 @@ impl Can {
             playlists: handle.has(capability::PLAYLISTS_READ),
             saved: handle.manifest().is_some_and(|manifest| manifest.library == LibraryKind::Saved),
             signs_in: handle.manifest().is_some_and(|manifest| manifest.sign_in != SignIn::None),
+            likes: handle.has(capability::LIKES_READ),
+            likes_write: handle.has(capability::LIKES_WRITE),
+            history: handle.has(capability::HISTORY_READ),
         }
     }
 }
@@ -276,7 +285,7 @@ impl Pull {
     }
 }
 
-async fn started(ctx: &JobContext, instance: &str) -> Result<Arc<InstanceHandle>, JobError> {
+pub(super) async fn started(ctx: &JobContext, instance: &str) -> Result<Arc<InstanceHandle>, JobError> {
     let Some(handle) = ctx.app.providers.get(instance) else {
         return Err(fail("provider_not_found", "the provider is not configured any more"));
     };

@@ -21,6 +21,8 @@ pub struct Client {
     pub ip: IpAddr,
     /// The path under which the server is reached, such as `/zotify`; empty at the root.
     pub prefix: String,
+    /// Whether the caller uses HTTPS, as the public URL or a trusted proxy says.
+    pub https: bool,
 }
 
 /// The layer: adds a [`Client`] to the request.
@@ -38,12 +40,14 @@ pub async fn layer(State(app): State<AppState>, mut request: Request, next: Next
 pub(super) fn identify(config: &Config, peer: IpAddr, headers: &HeaderMap) -> Client {
     let trusted = |ip: IpAddr| config.server.trusts(ip);
     let configured = config.server.public_url.as_ref().map(|url| url.path().trim_end_matches('/').to_owned());
+    let public = config.server.public_url.as_ref().is_some_and(|url| url.scheme() == "https");
     if !trusted(peer) {
-        return Client { ip: peer, prefix: configured.unwrap_or_default() };
+        return Client { ip: peer, prefix: configured.unwrap_or_default(), https: public };
     }
+    let https = public || headers.get("x-forwarded-proto").is_some_and(|scheme| scheme.as_bytes() == b"https");
     let ip = forwarded_for(headers, trusted).unwrap_or(peer);
     let prefix = configured.or_else(|| forwarded_prefix(headers)).unwrap_or_default();
-    Client { ip, prefix }
+    Client { ip, prefix, https }
 }
 
 /// The nearest address that is not a proxy of ours. Everything before it may be made up, and so may what stands before
@@ -74,7 +78,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Client {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let unknown = || Self { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), prefix: String::new() };
+        let unknown = || Self { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), prefix: String::new(), https: false };
         Ok(parts.extensions.get::<Self>().cloned().unwrap_or_else(unknown))
     }
 }

@@ -27,7 +27,6 @@ pub async fn layer(request: Request, next: Next) -> Response {
     };
     let headers = response.headers_mut();
     headers.insert(HEADER, HeaderValue::from_static(VERSIONS[0]));
-    headers.append(header::VARY, HeaderValue::from_static("authorization, zotify-api-version"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.append(header::VARY, HeaderValue::from_static("authorization, cookie, x-api-key, zotify-api-version"));
     response
 }

@@ -77,6 +77,15 @@ pub async fn item(app: &App, scope: &Scope, uri: &Uri) -> ApiResult<Found> {
 /// # Errors
 /// 404 `item_not_found`, or why the provider could not be asked.
 pub async fn upstream(app: &App, scope: &Scope, uri: &Uri) -> ApiResult<Found> {
+    let (account_id, item) = fetch(app, scope, uri).await?;
+    found(item, account_id)
+}
+
+/// The item as its provider answers it, checked, and the account that was asked.
+///
+/// # Errors
+/// 404 `item_not_found`, or why the provider could not be asked.
+pub async fn fetch(app: &App, scope: &Scope, uri: &Uri) -> ApiResult<(String, Item)> {
     let Some(account_id) = scope.at(uri.instance()).into_iter().next() else { return Err(item_not_found(uri)) };
     let handle = app.providers.get(uri.instance()).filter(|handle| handle.has(capability::CATALOG_GET));
     let Some(handle) = handle.filter(|handle| handle.state() == State::Started) else {
@@ -84,22 +93,24 @@ pub async fn upstream(app: &App, scope: &Scope, uri: &Uri) -> ApiResult<Found> {
     };
     let request = Get { uri: uri.clone(), locator: None };
     let account = account_of(&handle, &account_id);
-    let item = app.providers.call::<method::GetItem>(uri.instance(), account, Lane::Interactive, request).await?;
-    found(item, uri, account_id)
+    let mut item = app.providers.call::<method::GetItem>(uri.instance(), account, Lane::Interactive, request).await?;
+    if item.uri() != uri {
+        return Err(senseless(uri, &format!("asked for {uri}, got {}", item.uri())));
+    }
+    clean::clean(&mut item, uri.instance()).map_err(|why| senseless(uri, &why.detail))?;
+    Ok((account_id, item))
 }
 
-fn found(mut item: Item, uri: &Uri, account_id: String) -> ApiResult<Found> {
-    let wrong = |why: String| {
-        tracing::warn!(instance = uri.instance(), item = uri.as_str(), "the plugin answered a bad item: {why}");
-        let status = axum::http::StatusCode::BAD_GATEWAY;
-        ApiError::new(status, "provider_failed", "the provider answered an item that makes no sense")
-    };
-    if item.uri() != uri {
-        return Err(wrong(format!("asked for {uri}, got {}", item.uri())));
-    }
-    clean::clean(&mut item, uri.instance()).map_err(|why| wrong(why.detail))?;
+fn senseless(uri: &Uri, why: &str) -> ApiError {
+    tracing::warn!(instance = uri.instance(), item = uri.as_str(), "the plugin answered a bad item: {why}");
+    let status = axum::http::StatusCode::BAD_GATEWAY;
+    ApiError::new(status, "provider_failed", "the provider answered an item that makes no sense")
+}
+
+fn found(item: Item, account_id: String) -> ApiResult<Found> {
+    let uri = item.uri().clone();
     let (locator, artwork, parent) = (locator_of(&item), artwork_of(&item), parent_of(&item));
-    let doc = model::Item::from_contract(item).ok_or_else(|| wrong("unknown kind".into()))?;
+    let doc = model::Item::from_contract(item).ok_or_else(|| senseless(&uri, "unknown kind"))?;
     let doc = serde_json::to_string(&doc).map_err(ApiError::internal)?;
     Ok(Found { account_id, doc, locator, artwork, parent_uri: parent.map(|uri| uri.to_string()).unwrap_or_default() })
 }

@@ -361,7 +361,8 @@ impl InstanceHandle {
 /// Whether a method changes nothing, so that it may be called twice.
 fn is_read(name: &str) -> bool {
     use method::{
-        Check, GetChildren, GetItem, ListPlaylistItems, ListPlaylists, OpenArtwork, OpenMedia, SearchCatalog,
+        Check, GetChildren, GetItem, ListLikes, ListPlaylistItems, ListPlaylists, ListPlays, OpenArtwork, OpenMedia,
+        SearchCatalog,
     };
     [
         Check::NAME,
@@ -371,6 +372,8 @@ fn is_read(name: &str) -> bool {
         PullLibrary::NAME,
         ListPlaylists::NAME,
         ListPlaylistItems::NAME,
+        ListLikes::NAME,
+        ListPlays::NAME,
         OpenMedia::NAME,
         OpenArtwork::NAME,
     ]

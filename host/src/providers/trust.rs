@@ -7,6 +7,7 @@ use super::{
     refusal::{Code, Refusal},
 };
 use crate::{
+    audit::{self, Actor, Entry, Outcome},
     db::{
         Db,
         plugin_trust::{self, Trusted},
@@ -44,7 +45,7 @@ async fn first(db: &Db, found: &Found, plugin: &str, instance: &str) -> sqlx::Re
     };
     let mut tx = db.write().await?;
     if plugin_trust::trust_first(&mut tx, &trusted).await? {
-        emit(&mut tx, &trusted, Some(instance)).await?;
+        put_on_record(&mut tx, &trusted, Some(instance), Actor::HOST).await?;
         tracing::info!("the plugin {plugin} is trusted from now on with the hash {}", trusted.sha256);
     }
     // Another instance, or another node, may have been first.
@@ -63,17 +64,26 @@ pub async fn approve(db: &Db, found: &Found, plugin: &str) -> sqlx::Result<()> {
     };
     let mut tx = db.write().await?;
     plugin_trust::approve(&mut tx, &trusted).await?;
-    emit(&mut tx, &trusted, None).await?;
+    put_on_record(&mut tx, &trusted, None, Actor::COMMAND).await?;
     tx.commit().await
 }
 
-async fn emit(tx: &mut crate::db::Tx, trusted: &Trusted, instance: Option<&str>) -> sqlx::Result<()> {
+async fn put_on_record(
+    tx: &mut crate::db::Tx,
+    trusted: &Trusted,
+    instance: Option<&str>,
+    actor: Actor<'_>,
+) -> sqlx::Result<()> {
     let data = json!({
+        "plugin": trusted.plugin,
         "file": trusted.file,
         "sha256": trusted.sha256,
         "approved_by": trusted.approved_by,
         "instance": instance,
     });
+    let (outcome, personal) = (Outcome::Ok, json!({}));
+    let entry = Entry { action: "plugin.trusted", outcome, actor, user: None, data: data.clone(), personal };
+    audit::record(tx, entry).await?;
     let event = Event { kind: "plugin.trusted", subject: Some(&trusted.plugin), user: None, data };
     events::emit(tx, event).await.map(drop)
 }

@@ -107,6 +107,8 @@ async fn only_good_tokens_are_taken() {
     for bad in ["", "x", "a.b.c", &"x".repeat(5000)] {
         ask(&host, "/api/auth/status", bad).await.expect_problem(401, "invalid_token");
     }
+    let twice = host.request(Method::GET, "/api/auth/status").bearer_auth("a").bearer_auth("b");
+    host.send(twice).await.expect_problem(400, "several_credentials");
     let basic = host.request(Method::GET, "/api/auth/status").basic_auth("anna", Some("x"));
     host.send(basic).await.expect_problem(401, "invalid_token");
     // A token of another host, whose keys are others.
@@ -114,7 +116,7 @@ async fn only_good_tokens_are_taken() {
     other.make_user("anna", false).await;
     let foreign = other.sign_in("anna").await;
     ask(&other, "/api/auth/status", &foreign).await.expect(200);
-    ask(&host, "/api/auth/status", &foreign).await.expect_problem(401, "invalid_token");
+    ask(&host, "/api/auth/status", &foreign).await.expect_problem(401, "token_foreign");
 }
 
 #[tokio::test]
@@ -340,4 +342,72 @@ async fn what_happened_stands_in_the_outbox() {
     assert_eq!(kinds, ["user.created", "session.created", "session.ended"]);
     assert!(events.windows(2).all(|pair| pair[0].id < pair[1].id));
     assert!(!events.iter().any(|e| e.data.contains("password") || e.data.contains("ztr_")));
+}
+
+#[tokio::test]
+async fn every_kind_of_bad_token_has_a_problem_of_its_own() {
+    let host = TestApp::start().await;
+    host.make_user("anna", false).await;
+    let good = host.sign_in("anna").await;
+    let claims = host.app.tokens.check(&good).unwrap();
+    // What keys and clock of the host make, but for one thing.
+    let (expired, _) = host.app.tokens.issue(&claims.sub, &claims.sid, 0).unwrap();
+    let unsigned = format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{}.", good.split('.').nth(1).unwrap());
+    let head = good.split('.').next().unwrap();
+    let changed = format!("{head}.eyJzdWIiOiJ4In0.{}", good.split('.').nth(2).unwrap());
+    let mut codes = std::collections::BTreeSet::new();
+    for (token, code) in [
+        (unsigned.as_str(), "token_unsigned"),
+        (&good[..good.len() - 5], "token_truncated"),
+        (&good[..good.rfind('.').unwrap()], "token_truncated"),
+        (&changed, "invalid_token"),
+        ("eyJhbGciOiJIUzI1NiIsImtpZCI6IngifQ.e30.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "token_foreign"),
+    ] {
+        let problem = ask(&host, "/api/auth/status", token).await.expect_problem(401, code);
+        assert!(!problem.to_string().contains(token), "no token is repeated");
+        codes.insert(problem["detail"].to_string());
+    }
+    assert_eq!(codes.len(), 4, "each says what is wrong");
+    // A token lives for 5 seconds more than it says, for clocks that differ.
+    let ended = async {
+        while ask(&host, "/api/auth/status", &expired).await.status == 200 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.unwrap();
+    ask(&host, "/api/auth/status", &expired).await.expect_problem(401, "token_expired");
+}
+
+#[tokio::test]
+async fn hostile_bodies_are_refused_with_a_reason() {
+    let host = TestApp::with("[auth]\nregistration = \"open\"\n").await;
+    host.make_user("anna", false).await;
+    let deep = format!("{{\"username\":{}{}}}", "[".repeat(7_000), "]".repeat(7_000));
+    let deep_unknown = format!("{{\"x\":{}{}}}", "{\"a\":".repeat(2_000), "1".to_owned() + &"}".repeat(2_000));
+    let huge = format!("{{\"username\":\"anna\",\"password\":\"{}\"}}", "x".repeat(1_000_000));
+    let cases: [(&str, &str, u16, &str); 9] = [
+        (&deep, "application/json", 422, "invalid_body"),
+        (&deep_unknown, "application/json", 422, "invalid_body"),
+        (&huge, "application/json", 413, "body_too_large"),
+        (r#"{"username":"anna","username":"ben","password":"x"}"#, "application/json", 422, "invalid_body"),
+        (r#"{"username":"anna","name":"ben","password":"x"}"#, "application/json", 422, "invalid_body"),
+        (r#"{"username":"anna","password":"x"}"#, "text/plain", 415, "unsupported_media_type"),
+        (r#"{"username":"anna","password":"x"}"#, "application/xml", 415, "unsupported_media_type"),
+        (r#"{"username":"anna","password":"#, "application/json", 400, "invalid_json"),
+        (r#"["anna","x"]"#, "application/json", 422, "invalid_body"),
+    ];
+    for path in ["/api/auth/login", "/api/auth/register"] {
+        for (body, content_type, status, code) in cases {
+            let request = host.request(Method::POST, path).header("content-type", content_type).body(body.to_owned());
+            let reply = host.send(request).await;
+            let shown: String = body.chars().take(60).collect();
+            assert_eq!(reply.status.as_u16(), status, "{path} {shown}: {}", reply.text());
+            reply.expect_problem(status, code);
+        }
+    }
+    let nul = json!({"username": "ben", "password": "correct\0horse"});
+    host.post("/api/auth/register", &nul).await.expect_problem(422, "validation_failed");
+    login(&host, "anna", "a long enough\0 password").await.expect_problem(401, "invalid_credentials");
+    let extra = json!({"username": "ben", "password": "correct horse", "role": "admin"});
+    host.post("/api/auth/register", &extra).await.expect_problem(422, "invalid_body");
 }

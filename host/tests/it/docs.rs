@@ -92,3 +92,35 @@ fn the_architecture_names_files_that_exist() {
     let missing: Vec<_> = named.filter(|name| !root.join(name).exists() && !host.join(name).exists()).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
+
+/// What clients of the original are sent to is there, and what is not built yet is called so.
+#[test]
+fn every_route_of_the_original_leads_somewhere() {
+    let endpoints: Vec<serde_json::Value> =
+        serde_yaml_ng::from_str(&std::fs::read_to_string(repository().join("docs/endpoints.yaml")).unwrap()).unwrap();
+    let page = std::fs::read_to_string(repository().join("docs/manual/coming-from-the-original.md")).unwrap();
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| line.trim_matches('|').splitn(3, " | ").map(str::trim).collect())
+        .collect();
+    assert!(rows.len() > 50, "{}", rows.len());
+    let mut aliases = Vec::new();
+    for row in rows {
+        let [original, here, note] = row[..] else { panic!("three columns: {row:?}") };
+        if here == "–" {
+            assert!(note.len() > 20, "{original} has no reason");
+            continue;
+        }
+        let (method, path) = here.trim_matches('`').split_once(' ').unwrap();
+        let endpoint = endpoints.iter().find(|e| e["method"] == method && e["path"] == path);
+        let endpoint = endpoint.unwrap_or_else(|| panic!("{original} leads to {here}, which is no endpoint"));
+        let planned = endpoint["status"] == "planned";
+        assert_eq!(note.starts_with("planned"), planned, "{original}: {here} is {}", endpoint["status"]);
+        if note.starts_with("alias") {
+            aliases.push(original.trim_matches('`').split_once(' ').unwrap().1.to_owned());
+        }
+    }
+    let deprecated = zotify_host::middleware::deprecation::ALL.map(|route| route.path.to_owned());
+    assert_eq!(aliases, deprecated);
+}

@@ -4,10 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where its preparation fails")]
 
 mod lab;
+mod starred;
 mod support;
 
 mod accounts;
+mod audit;
 mod auth;
+mod backup;
 mod catalogue;
 mod cli;
 mod connections;
@@ -18,18 +21,29 @@ mod endpoints;
 mod examples;
 mod fan_out;
 mod fire;
+mod history;
 mod hostile;
+mod invites;
 mod jobs;
 mod keys;
 mod library;
+mod liked;
+mod limits;
 mod load;
 mod matrix;
 mod nodes;
 mod peers;
 mod plugin_cli;
 mod plugin_loading;
+mod preferences;
+mod privacy;
 mod providers;
 mod proxies;
 mod sandbox;
+mod secrets;
+mod sessions;
+mod signing_keys;
 mod strangers;
 mod supervisor;
+mod throttle;
+mod users;

@@ -1,5 +1,7 @@
 //! A running host with a database, a data folder and plugins of its own.
 
+pub mod secrets;
+
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -22,7 +24,7 @@ use zotify_host::{
 /// How long a test waits for something to become true.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The password of [`TestApp::admin`].
+/// The password of every user that tests make.
 pub const PASSWORD: &str = "a long enough password";
 
 /// A running host.
@@ -98,7 +100,9 @@ impl TestApp {
     pub async fn beside(&self, toml: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::copy(self.dir.path().join("schema"), dir.path().join("schema")).unwrap();
-        Self { token: self.token.clone(), ..Self::at(dir, "", toml).await }
+        let mut node = Self::at(dir, "", toml).await;
+        node.token.clone_from(&self.token);
+        node
     }
 
     /// A host in a folder that may hold the data of an earlier one.
@@ -109,6 +113,7 @@ impl TestApp {
 
     /// A host in a folder, with sections `database` and `secrets`.
     pub async fn on(dir: TempDir, database: &str, server: &str, toml: &str) -> Self {
+        secrets::watch();
         let file = dir.path().join("zotify.toml");
         std::fs::write(&file, configuration(server, database, toml)).unwrap();
         let mut config = Config::load(Some(&file)).unwrap_or_else(|e| panic!("{e}"));
@@ -152,6 +157,17 @@ impl TestApp {
     pub async fn become_user(&mut self, name: &str) {
         self.make_user(name, false).await;
         self.token = Some(self.sign_in(name).await);
+    }
+
+    /// Signs in as a user that there is.
+    pub async fn signed_in(mut self, name: &str) -> Self {
+        self.token = Some(self.sign_in(name).await);
+        self
+    }
+
+    /// A request with a token of somebody else.
+    pub fn request_as(&self, token: &str, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base)).bearer_auth(token)
     }
 
     /// Later requests carry no token.
@@ -200,11 +216,21 @@ impl TestApp {
         self.send(self.request(Method::DELETE, path)).await
     }
 
+    /// A request to a path with another token.
+    pub fn request_with(&self, token: &str, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base)).bearer_auth(token)
+    }
+
     /// Sends a request and reads the answer.
     pub async fn send(&self, request: RequestBuilder) -> Reply {
-        let response = request.send().await.unwrap();
+        let request = request.build().unwrap();
+        secrets::sent(&request);
+        let path = request.url().path().to_owned();
+        let response = self.client.execute(request).await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
-        Reply { status, headers, bytes: response.bytes().await.unwrap().to_vec() }
+        let reply = Reply { status, headers, bytes: response.bytes().await.unwrap().to_vec() };
+        secrets::received(&path, &reply);
+        reply
     }
 
     pub async fn get(&self, path: &str) -> Reply {
@@ -229,11 +255,19 @@ impl TestApp {
     }
 
     /// Stops the host as `Ctrl-C` would, and hands its folder back.
-    pub async fn stop(self) -> TempDir {
+    pub async fn stop(mut self) -> TempDir {
         self.app.shutdown.cancel();
-        self.server.await.unwrap();
+        (&mut self.server).await.unwrap();
         self.app.stop().await;
-        self.dir
+        std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap())
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            secrets::check_log();
+        }
     }
 }
 
@@ -279,7 +313,15 @@ pub fn demo_folder() -> PathBuf {
 }
 
 fn configuration(server: &str, database: &str, sections: &str) -> String {
-    format!("[server]\nmode = \"dev\"\nlisten = \"127.0.0.1:0\"\ndata_dir = \"data\"\n{server}\n{database}\n{sections}")
+    // Tests ask again and again; those of the limits set their own.
+    let unless = |section: &str, text: &str| {
+        if sections.contains(section) { String::new() } else { format!("{section}\n{text}\n") }
+    };
+    let limits = unless("[limits]", "requests_per_minute_per_address = 0\nsign_ins_per_minute_per_address = 0");
+    let quotas = unless("[quotas]", "requests_per_minute = 1000000");
+    format!(
+        "[server]\nmode = \"dev\"\nlisten = \"127.0.0.1:0\"\ndata_dir = \"data\"\n{server}\n{database}\n{limits}{quotas}{sections}"
+    )
 }
 
 /// The database of a host in a folder: SQLite, or a schema of its own on the server that `ZOTIFY_TEST_DATABASE_URL` names.

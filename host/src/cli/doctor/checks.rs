@@ -138,7 +138,7 @@ async fn canary(config: &Config) -> Option<Vec<u8>> {
         return None;
     }
     let db = Db::connect(&config.database.url).await.ok()?;
-    let canary = Secrets::canary(&db).await.ok().flatten();
+    let canary = Secrets::canary(db.read()).await.ok().flatten();
     db.close().await;
     canary
 }

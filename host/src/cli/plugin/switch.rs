@@ -4,11 +4,16 @@ use std::{io::Write as _, path::Path};
 
 use toml_edit::{DocumentMut, Item, value};
 
-use super::Failure;
-use crate::config::Config;
+use serde_json::json;
 
-/// Sets `enabled` of an instance, and leaves the rest of the file as it is.
-pub(super) fn run(config: &Config, id: &str, enabled: bool) -> Result<String, Failure> {
+use super::Failure;
+use crate::{
+    audit::{self, Actor, Entry, Outcome},
+    config::Config,
+};
+
+/// Sets `enabled` of an instance, leaves the rest of the file as it is, and puts it on record.
+pub(super) async fn run(config: &Config, id: &str, enabled: bool) -> Result<String, Failure> {
     let Some(file) = &config.file else {
         return Err(Failure::usage("there is no configuration file; write one with `zotify-host config init`"));
     };
@@ -24,7 +29,22 @@ pub(super) fn run(config: &Config, id: &str, enabled: bool) -> Result<String, Fa
     }
     instance["enabled"] = value(enabled);
     replace(file, &document.to_string())?;
+    put_on_record(config, id, enabled).await.map_err(|failure| {
+        Failure::new(format!("{id} is switched {word}, but the audit log does not know of it: {failure}"))
+    })?;
     Ok(format!("{id} is switched {word} in {}.\nRestart the host to make it so.", file.display()))
+}
+
+async fn put_on_record(config: &Config, id: &str, enabled: bool) -> Result<(), Failure> {
+    let db = super::open(config).await?;
+    let mut tx = db.write().await?;
+    let action = if enabled { "instance.enabled" } else { "instance.disabled" };
+    let (data, personal) = (json!({ "instance": id }), json!({}));
+    let entry = Entry { action, outcome: Outcome::Ok, actor: Actor::COMMAND, user: None, data, personal };
+    audit::record(&mut tx, entry).await?;
+    tx.commit().await?;
+    db.close().await;
+    Ok(())
 }
 
 fn find<'a>(document: &'a mut DocumentMut, id: &str) -> Option<&'a mut Item> {

@@ -85,15 +85,17 @@ pub async fn give_up_marks(tx: &mut Tx, account: &str, run: &str) -> sqlx::Resul
     Ok(())
 }
 
-/// Removes what the run missed, and answers how many. With `keep_named`, what a playlist still names only leaves the
-/// library: the service has it, the account saved it no more.
+/// Removes what the run missed, and answers how many. With `keep_named`, what a playlist, a like or a play still names only
+/// leaves the library: the service has it, the account saved it no more.
 pub async fn remove(tx: &mut Tx, account: &str, run: &str, keep_named: bool) -> sqlx::Result<i64> {
     let mut removed = 0;
     if keep_named {
         let demote = sqlx::query(
             "UPDATE items SET saved = 0, search_text = '', missing_run = NULL, missing_since = NULL
-             WHERE library = (SELECT id FROM libraries WHERE account_id = $1) AND missing_run = $2 AND kind <> 'playlist' AND EXISTS
-                (SELECT 1 FROM playlist_items p WHERE p.library = items.library AND p.item_uri = items.uri)",
+             WHERE library = (SELECT id FROM libraries WHERE account_id = $1) AND missing_run = $2 AND kind <> 'playlist' AND
+                (EXISTS (SELECT 1 FROM playlist_items p WHERE p.library = items.library AND p.item_uri = items.uri)
+                OR EXISTS (SELECT 1 FROM likes l WHERE l.uri = items.uri)
+                OR EXISTS (SELECT 1 FROM plays p WHERE p.uri = items.uri))",
         );
         removed += demote.bind(account.to_owned()).bind(run.to_owned()).execute(&mut **tx).await?.rows_affected();
     }
@@ -104,11 +106,13 @@ pub async fn remove(tx: &mut Tx, account: &str, run: &str, keep_named: bool) -> 
     Ok(i64::try_from(removed).unwrap_or(i64::MAX))
 }
 
-/// Forgets what was only known because a playlist named it, once none does.
+/// Forgets what was only known because a playlist, a like or a play named it, once none does.
 pub async fn forget_unnamed(tx: &mut Tx, account: &str) -> sqlx::Result<()> {
     sqlx::query(
-        "DELETE FROM items WHERE library = (SELECT id FROM libraries WHERE account_id = $1) AND saved = 0 AND NOT EXISTS
-            (SELECT 1 FROM playlist_items p WHERE p.library = items.library AND p.item_uri = items.uri)",
+        "DELETE FROM items WHERE library = (SELECT id FROM libraries WHERE account_id = $1) AND saved = 0
+            AND NOT EXISTS (SELECT 1 FROM playlist_items p WHERE p.library = items.library AND p.item_uri = items.uri)
+            AND NOT EXISTS (SELECT 1 FROM likes l WHERE l.uri = items.uri)
+            AND NOT EXISTS (SELECT 1 FROM plays p WHERE p.uri = items.uri)",
     )
     .bind(account.to_owned())
     .execute(&mut **tx)

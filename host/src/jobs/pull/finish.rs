@@ -1,5 +1,7 @@
 //! Ends a run. Only a complete run removes anything, and one that would remove a lot waits for confirmation.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use zotify_plugin_api::Listing;
 
@@ -7,12 +9,13 @@ use super::{Pull, Step};
 use crate::{
     accounts,
     db::{
-        Tx,
+        self, Tx,
         items::{self, Missing},
         pull_runs::{self, Counts, Ending},
     },
     events::{self, Event},
-    jobs::JobError,
+    jobs::{self, JobError},
+    likes,
 };
 
 /// A run may remove this many items without asking.
@@ -35,9 +38,27 @@ impl Pull {
         accounts::pulled(&mut tx, &self.account.id, self.next_token(), completeness).await?;
         self.at.step = Step::Done;
         self.ctx.save_checkpoint(&mut tx, &self.at).await?;
+        self.go_on(&mut tx).await?;
         self.announce(&mut tx, state, completeness).await?;
         tx.commit().await?;
         self.ctx.app.recent_accounts.forget();
+        self.ctx.app.jobs.wake();
+        Ok(())
+    }
+
+    /// Queues what follows a run for an account that is somebody's own: their likes and plays.
+    async fn go_on(&self, tx: &mut Tx) -> sqlx::Result<()> {
+        let Some(owner) = &self.account.owner else { return Ok(()) };
+        // What the provider did not take when it was asked, and no job tries any more.
+        if self.can.likes_write && !db::likes::pending(&mut **tx, owner, &self.account.instance, 1).await?.is_empty() {
+            likes::enqueue(tx, &self.account, Duration::ZERO).await?;
+        }
+        if self.can.likes {
+            jobs::likes::enqueue_pull(tx, &self.account).await?;
+        }
+        if self.can.history {
+            jobs::plays::enqueue(tx, &self.account).await?;
+        }
         Ok(())
     }
 

@@ -42,6 +42,9 @@ impl Pull {
         for (old, new) in &moved {
             checked.counts.moved += i64::from(items::rename(&mut tx, &account, old, new).await?);
         }
+        let pairs: Vec<_> = moved.iter().map(|(old, new)| (old.as_str(), new.as_str())).collect();
+        crate::db::likes::follow(&mut tx, self.account.owner.as_deref(), &pairs).await?;
+        crate::db::plays::follow(&mut tx, self.account.owner.as_deref(), &pairs).await?;
         items::upsert(&mut tx, &account, &self.at.run, true, &checked.rows).await?;
         if self.at.listing == Listing::Everything {
             let known = items::seen(&mut tx, &account, &self.at.run, &unchanged).await?;

@@ -78,7 +78,7 @@ impl World {
         sqlx::query(lease).bind(id.clone()).execute(&mut *tx).await.unwrap();
         tx.commit().await.unwrap();
         let ctx = JobContext::for_tests(self.app.clone(), id, "tests", CancellationToken::new());
-        let can = Can { library: true, playlists: true, saved: false, signs_in: false };
+        let can = Can { library: true, playlists: true, ..Can::default() };
         let at = match checkpoint {
             Some(at) => at,
             None => begin(&ctx, &account).await.unwrap(),

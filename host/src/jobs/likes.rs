@@ -1,0 +1,232 @@
+//! `likes.write` tells a provider of likes that it did not take when they were made; `likes.pull` takes over those that the
+//! account has there.
+
+use std::{collections::HashSet, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use zotify_plugin_api::{Item, Kind, Like, LikesPage, PageRequest, method};
+
+use super::{Enqueue, Job, JobContext, JobError, pull::started};
+use crate::{
+    accounts::{self, Account},
+    auth::quota,
+    db::{self, Tx, likes::LikeRow, now_ms},
+    events::{self, Event},
+    likes::{self, BATCH, next_change, own_item},
+    mirror::{clean, lookup},
+    providers::Lane,
+    register_job,
+};
+
+/// Likes that one pull takes over at most.
+const MAX_LIKES: usize = 100_000;
+/// Pages that one pull reads at most.
+const MAX_PAGES: usize = 5000;
+/// This many likes that a provider does not list any more are taken back without doubt.
+const FREE_REMOVALS: usize = 20;
+/// Else one in this many.
+const FREE_SHARE: usize = 10;
+
+/// Tells a provider of what it does not know yet.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WriteLikes {
+    /// The account that likes them.
+    pub account_id: String,
+}
+
+register_job!(WriteLikes);
+
+impl Job for WriteLikes {
+    const NAME: &'static str = "likes.write";
+    const MAX_ATTEMPTS: i64 = 20;
+
+    async fn run(&self, ctx: JobContext) -> Result<(), JobError> {
+        let (account, user) = owned(&ctx, &self.account_id).await?;
+        loop {
+            if ctx.cancelled().is_cancelled() {
+                return Err(JobError::Cancelled);
+            }
+            let rows = db::likes::pending(ctx.app.db.read(), &user, &account.instance, BATCH).await?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            if let Some(error) = likes::tell(&ctx.app, &account, Lane::Job, rows).await? {
+                return Err(error.into());
+            }
+        }
+    }
+}
+
+/// Takes over what an account likes at its provider.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PullLikes {
+    /// The account.
+    pub account_id: String,
+}
+
+register_job!(PullLikes);
+
+/// Queues a pull of an account's likes.
+///
+/// # Errors
+/// When the database fails.
+pub async fn enqueue_pull(tx: &mut Tx, account: &Account) -> sqlx::Result<()> {
+    let options = Enqueue {
+        user: account.owner.clone(),
+        subject: Some(account.instance.clone()),
+        dedupe_key: Some(format!("likes.pull:{}", account.id)),
+        delay: Duration::ZERO,
+        priority: 0,
+    };
+    super::enqueue(tx, &PullLikes { account_id: account.id.clone() }, options).await.map(drop)
+}
+
+impl Job for PullLikes {
+    const NAME: &'static str = "likes.pull";
+
+    async fn run(&self, ctx: JobContext) -> Result<(), JobError> {
+        let (account, user) = owned(&ctx, &self.account_id).await?;
+        let all = accounts::of_instance(&ctx.app.db, &account.instance).await?;
+        let first = all.iter().filter(|a| a.owner == account.owner).map(|a| &a.id).min();
+        if first != Some(&account.id) {
+            // Likes are written through by another one, and what two lists hold could not be told apart.
+            return Ok(());
+        }
+        let mut pull = Pull { ctx, account, user, began: now_ms(), listed: HashSet::new(), added: 0 };
+        pull.read().await?;
+        pull.finish().await
+    }
+}
+
+/// The account with its owner. What all users share is nobody's to like.
+pub(super) async fn owned(ctx: &JobContext, id: &str) -> Result<(Account, String), JobError> {
+    let gone = || JobError::Fail {
+        code: "account_not_found".into(),
+        detail: "the account does not exist any more, or is nobody's own".into(),
+    };
+    let account = accounts::find(&ctx.app.db, id).await?.ok_or_else(gone)?;
+    let owner = account.owner.clone().ok_or_else(gone)?;
+    Ok((account, owner))
+}
+
+/// A pull under way.
+struct Pull {
+    ctx: JobContext,
+    account: Account,
+    user: String,
+    /// Unix milliseconds.
+    began: i64,
+    /// The URIs of all likes so far.
+    listed: HashSet<String>,
+    added: usize,
+}
+
+impl Pull {
+    async fn read(&mut self) -> Result<(), JobError> {
+        let handle = started(&self.ctx, &self.account.instance).await?;
+        let mut cursor: Option<String> = None;
+        for _ in 0..MAX_PAGES {
+            let request = PageRequest { cursor: cursor.clone(), limit: 0 };
+            let account = lookup::account_of(&handle, &self.account.id);
+            let LikesPage { likes, next } = tokio::select! {
+                () = self.ctx.cancelled().cancelled() => return Err(JobError::Cancelled),
+                page = handle.call::<method::ListLikes>(account, Lane::Job, request) => page?,
+            };
+            self.store(likes.rows).await?;
+            if next.is_none() {
+                return Ok(());
+            }
+            if next == cursor || self.listed.len() > MAX_LIKES {
+                break;
+            }
+            cursor = next;
+        }
+        Err(JobError::Fail { code: "endless_likes".into(), detail: "the provider's pages of likes do not end".into() })
+    }
+
+    async fn begin(&self) -> sqlx::Result<Tx> {
+        let mut tx = self.ctx.app.db.write().await?;
+        db::state::lock(&mut tx, &format!("likes:{}", self.user)).await?;
+        self.ctx.hold(&mut tx).await?;
+        Ok(tx)
+    }
+
+    /// Takes a page over.
+    async fn store(&mut self, page: Vec<Like>) -> Result<(), JobError> {
+        let mut items: Vec<Item> = Vec::with_capacity(page.len());
+        let mut likes = Vec::with_capacity(page.len());
+        for like in page {
+            let item = own_item(like.item, &self.account.instance).filter(|item| item.kind() == Kind::Track);
+            let Some(item) = item.filter(|item| self.listed.insert(item.uri().to_string())) else { continue };
+            let since = like.liked_at.as_deref().and_then(clean::parse_time);
+            likes.push((item.uri().to_string(), since.filter(|at| (0..=self.began).contains(at))));
+            items.push(item);
+        }
+        let mut tx = self.begin().await?;
+        likes::remember(&mut tx, &self.account.id, items).await?;
+        let mut room = i64::from(quota::of(&mut *tx, &self.ctx.app.config.quotas, &self.user).await?.likes);
+        room -= db::likes::count(&mut *tx, &self.user).await?;
+        for (uri, since) in likes {
+            let before = db::likes::find(&mut *tx, &self.user, &uri).await?;
+            let known = before.as_ref().is_some_and(|row| row.liked != 0);
+            let Some(row) = self.taken_over(uri, since, before).filter(|_| known || room > 0) else { continue };
+            db::likes::put(&mut tx, &self.user, &row).await?;
+            (room, self.added) = if known { (room, self.added) } else { (room - 1, self.added + 1) };
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// What is kept of a like that the provider lists; none where that is so already, or the user said otherwise since.
+    fn taken_over(&self, uri: String, since: Option<i64>, before: Option<LikeRow>) -> Option<LikeRow> {
+        match before {
+            // The provider has yet to hear of it, or this page is older than that.
+            Some(row) if row.liked == 0 && (row.pending != 0 || row.changed_at >= self.began) => None,
+            Some(row) if row.liked != 0 && row.written_through != 0 => None,
+            Some(row) if row.liked != 0 => Some(LikeRow { written_through: 1, pending: 0, code: None, ..row }),
+            before => {
+                let (liked_at, changed_at) = (since.unwrap_or(self.began), next_change(before.as_ref()));
+                Some(LikeRow { uri, liked_at, liked: 1, written_through: 1, changed_at, ..LikeRow::default() })
+            }
+        }
+    }
+
+    async fn finish(self) -> Result<(), JobError> {
+        let mut tx = self.begin().await?;
+        let removed = self.take_back(&mut tx).await?;
+        if self.added + removed > 0 {
+            let instance = self.account.instance.as_str();
+            let data = json!({ "provider": instance, "added": self.added, "removed": removed });
+            let event = Event { kind: "likes.merged", subject: Some(instance), user: Some(&self.user), data };
+            events::emit(&mut tx, event).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Takes back what the provider held and does not list any more, and answers how much. A list that lacks a lot of it
+    /// may be a mistake: then the likes stay, here.
+    async fn take_back(&self, tx: &mut Tx) -> sqlx::Result<usize> {
+        let rows = db::likes::of_instance(&mut **tx, &self.user, &self.account.instance).await?;
+        let held = rows.iter().filter(|row| row.liked != 0 && row.written_through != 0).count();
+        let unlisted =
+            |row: &LikeRow| row.changed_at < self.began && row.pending == 0 && !self.listed.contains(&row.uri);
+        let (liked, taken_back): (Vec<_>, Vec<_>) = rows.into_iter().filter(unlisted).partition(|row| row.liked != 0);
+        for row in taken_back {
+            db::likes::delete(tx, &self.user, &row.uri).await?;
+        }
+        let gone: Vec<_> = liked.into_iter().filter(|row| row.written_through != 0).collect();
+        let (lost, instance) = (gone.len(), &self.account.instance);
+        if lost <= FREE_REMOVALS || lost * FREE_SHARE <= held {
+            for row in gone {
+                db::likes::delete(tx, &self.user, &row.uri).await?;
+            }
+            return Ok(lost);
+        }
+        tracing::warn!(instance, "{lost} of {held} likes are not listed any more; they stay, here");
+        for row in gone {
+            let code = Some("not_listed".to_owned());
+            db::likes::put(tx, &self.user, &LikeRow { written_through: 0, code, ..row }).await?;
+        }
+        Ok(0)
+    }
+}

@@ -1,0 +1,204 @@
+//! Tells providers what users like.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use zotify_plugin_api::{
+    EditResult, ErrorKind, ItemKey, LikesEdit, LikesEdited, ProviderError, Uri, capability, method,
+};
+
+use super::next_change;
+use crate::{
+    App,
+    accounts::Account,
+    db::{self, Tx, items, likes::LikeRow},
+    error::{ApiError, ApiResult},
+    jobs::{self, Enqueue, likes::WriteLikes},
+    mirror::lookup,
+    providers::{InstanceHandle, Lane},
+};
+
+/// When a provider that gives no time is told again.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Tells a provider while the client waits; what it does not take now a job tells it later.
+pub(super) async fn tell_now(app: &App, account: &Account, row: LikeRow) -> ApiResult<()> {
+    let Some(error) = tell(app, account, Lane::Interactive, vec![row]).await? else { return Ok(()) };
+    let mut tx = app.db.write().await?;
+    let delay = error.retry_after_ms.map_or(AGAIN, Duration::from_millis);
+    enqueue(&mut tx, account, delay).await?;
+    tx.commit().await?;
+    app.jobs.wake();
+    Ok(())
+}
+
+/// Queues telling the provider of what it does not know yet.
+///
+/// # Errors
+/// When the database fails.
+pub async fn enqueue(tx: &mut Tx, account: &Account, delay: Duration) -> sqlx::Result<()> {
+    let options = Enqueue {
+        user: account.owner.clone(),
+        subject: Some(account.instance.clone()),
+        dedupe_key: Some(format!("likes.write:{}", account.id)),
+        delay,
+        priority: 0,
+    };
+    jobs::enqueue(tx, &WriteLikes { account_id: account.id.clone() }, options).await.map(drop)
+}
+
+/// What became of telling a provider of one like.
+enum Outcome {
+    Done,
+    /// It may take it later.
+    Later(ProviderError),
+    /// It will never take it.
+    Never(ProviderError),
+}
+
+/// Tells a provider of likes and of those taken back, and takes note of what it answers. Answers why some are to be told
+/// again later.
+///
+/// # Errors
+/// When the database fails.
+pub async fn tell(app: &App, account: &Account, lane: Lane, rows: Vec<LikeRow>) -> sqlx::Result<Option<ProviderError>> {
+    let Some(user) = account.owner.as_deref() else { return Ok(None) };
+    let Some(handle) = app.providers.get(&account.instance) else {
+        return Ok(Some(ProviderError::unavailable("the provider is not configured any more")));
+    };
+    let answer = match edit(app, account, &rows).await? {
+        Some(edit) => call(&handle, account, lane, edit).await,
+        None => Ok(LikesEdited::default()),
+    };
+    let mut outcomes = outcomes(answer);
+    let mut again = None;
+    let mut tx = app.db.write().await?;
+    db::state::lock(&mut tx, &format!("likes:{user}")).await?;
+    for row in rows {
+        let left_out = || Outcome::Later(ProviderError::internal("the provider did not say what became of it"));
+        let outcome = outcomes.one(&row.uri).unwrap_or_else(left_out);
+        if let Some(error) = settle(&mut tx, user, row, outcome, handle.has(capability::LIKES_READ)).await? {
+            again = Some(error);
+        }
+    }
+    tx.commit().await?;
+    Ok(again)
+}
+
+/// The request for some likes; none where no address is valid.
+async fn edit(app: &App, account: &Account, rows: &[LikeRow]) -> sqlx::Result<Option<LikesEdit>> {
+    let uris: Vec<String> = rows.iter().map(|row| row.uri.clone()).collect();
+    let found = items::find_many(app.db.read(), std::slice::from_ref(&account.id), &uris).await?;
+    let mut locators: HashMap<String, String> =
+        found.into_iter().filter_map(|item| Some((item.uri, item.locator?))).collect();
+    let mut edit = LikesEdit::default();
+    for row in rows {
+        let Ok(uri) = row.uri.parse::<Uri>() else { continue };
+        let key = ItemKey { locator: locators.remove(&row.uri), uri };
+        if row.liked != 0 { edit.add.push(key) } else { edit.remove.push(key) }
+    }
+    Ok(Some(edit).filter(|edit| !edit.add.is_empty() || !edit.remove.is_empty()))
+}
+
+async fn call(
+    handle: &Arc<InstanceHandle>,
+    account: &Account,
+    lane: Lane,
+    edit: LikesEdit,
+) -> Result<LikesEdited, ProviderError> {
+    if handle.manifest().is_some() && !handle.has(capability::LIKES_WRITE) {
+        return Err(ProviderError::unsupported("likes"));
+    }
+    let context = lookup::account_of(handle, &account.id);
+    handle.call::<method::EditLikes>(context, lane, edit).await
+}
+
+/// Outcomes by URI, or one for all.
+enum Outcomes {
+    Each(HashMap<String, EditResult>),
+    All(ProviderError),
+}
+
+fn outcomes(answer: Result<LikesEdited, ProviderError>) -> Outcomes {
+    match answer {
+        Ok(edited) => {
+            Outcomes::Each(edited.results.rows.into_iter().map(|result| (result.uri.to_string(), result)).collect())
+        }
+        Err(error) => Outcomes::All(error),
+    }
+}
+
+impl Outcomes {
+    fn one(&mut self, uri: &str) -> Option<Outcome> {
+        let error = match self {
+            Self::Each(results) => results.remove(uri)?.error,
+            Self::All(error) => Some(error.clone()),
+        };
+        Some(match error {
+            None => Outcome::Done,
+            Some(error) if is_final(error.kind) => Outcome::Never(error),
+            Some(error) => Outcome::Later(error),
+        })
+    }
+}
+
+fn is_final(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::Unsupported
+            | ErrorKind::NotFound
+            | ErrorKind::InvalidRequest
+            | ErrorKind::Restricted
+            | ErrorKind::PermissionDenied
+            | ErrorKind::TooLarge
+    )
+}
+
+/// Takes note of what became of one like. A change of mind in the meantime stands, and is told next.
+async fn settle(
+    tx: &mut Tx,
+    user: &str,
+    told: LikeRow,
+    outcome: Outcome,
+    reads: bool,
+) -> sqlx::Result<Option<ProviderError>> {
+    let now = db::likes::find(&mut **tx, user, &told.uri).await?;
+    if now.as_ref().is_none_or(|now| now.changed_at != told.changed_at) {
+        return overtaken(tx, user, told, now).await;
+    }
+    let code = |error: &ProviderError| Some(ApiError::from(error.clone()).code().to_owned());
+    let liked = told.liked != 0;
+    match outcome {
+        Outcome::Later(error) => {
+            db::likes::put(tx, user, &LikeRow { pending: 1, code: code(&error), ..told }).await?;
+            return Ok(Some(error));
+        }
+        Outcome::Done if liked => {
+            db::likes::put(tx, user, &LikeRow { written_through: 1, pending: 0, code: None, ..told }).await?;
+        }
+        Outcome::Never(error) if liked => {
+            db::likes::put(tx, user, &LikeRow { written_through: 0, pending: 0, code: code(&error), ..told }).await?;
+        }
+        // A list that the provider answered before still names it; the next pull forgets it.
+        Outcome::Done if reads => db::likes::put(tx, user, &LikeRow { pending: 0, code: None, ..told }).await?,
+        Outcome::Done | Outcome::Never(_) => db::likes::delete(tx, user, &told.uri).await?,
+    }
+    Ok(None)
+}
+
+/// Somebody changed their mind while the provider was told: it is told of that once more, since nobody knows which of the
+/// two it heard last.
+async fn overtaken(
+    tx: &mut Tx,
+    user: &str,
+    told: LikeRow,
+    now: Option<LikeRow>,
+) -> sqlx::Result<Option<ProviderError>> {
+    let changed_at = next_change(Some(now.as_ref().unwrap_or(&told)));
+    let row = match now {
+        Some(now) => LikeRow { pending: 1, changed_at, ..now },
+        None if told.liked == 0 => return Ok(None),
+        None => LikeRow { liked: 0, written_through: 0, pending: 1, code: None, changed_at, ..told },
+    };
+    db::likes::put(tx, user, &row).await?;
+    Ok(Some(ProviderError::unavailable("it was changed meanwhile").with_retry_after_ms(0)))
+}
