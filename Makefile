@@ -85,11 +85,13 @@ test: deny proxies check postgres fuzz docs ## all of these and the documentatio
 	$(CARGO) test --locked --workspace --doc
 
 .PHONY: generate
-generate: ## write the generated pages of docs/ anew: the API, the configuration, the command line
+generate: ## write the generated pages of docs/ anew: the API, the configuration, the command line, who may do what
 	$(CARGO) build --locked -p zotify-host
 	$(TARGET)/debug/zotify-host openapi >docs/openapi.json
 	$(TARGET)/debug/zotify-host docs config >docs/configuration.md
 	$(TARGET)/debug/zotify-host docs cli >docs/cli.md
+	$(CARGO) build --locked --workspace
+	UPDATE_GENERATED=1 $(CARGO) test --locked -p zotify-host --test it -- matrix::
 
 .PHONY: docs
 docs: ## build the API documentation of all crates; a warning is an error

@@ -2,22 +2,18 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use axum::{body::Body, http::Request};
 use reqwest::Method;
 use serde::Deserialize;
-use tower::ServiceExt as _;
-use zotify_host::{
-    auth::{Credential, Principal, Role, Scopes, scopes},
-    openapi, server,
-};
+use zotify_host::openapi;
 
 use crate::support::TestApp;
 
+/// A line of `docs/endpoints.yaml`.
 #[derive(Deserialize)]
-struct Endpoint {
-    method: String,
-    path: String,
-    auth: String,
+pub struct Endpoint {
+    pub method: String,
+    pub path: String,
+    pub auth: String,
     scope: Option<String>,
     status: String,
     purpose: String,
@@ -27,7 +23,7 @@ fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-fn endpoints() -> Vec<Endpoint> {
+pub fn endpoints() -> Vec<Endpoint> {
     let text = std::fs::read_to_string(repository().join("docs/endpoints.yaml")).unwrap();
     serde_yaml_ng::from_str(&text).unwrap()
 }
@@ -93,67 +89,6 @@ async fn every_implemented_endpoint_is_routed_and_guarded() {
             if method != Method::HEAD {
                 reply.expect_problem(401, "missing_credentials");
             }
-        }
-    }
-}
-
-/// Holds links to audio, in one of its formats.
-const M3U: &str = "/api/playlists/{uri}/export";
-
-/// A body that the endpoint takes, so that what is refused is the credential.
-fn body(path: &str) -> &'static str {
-    match path {
-        "/api/user/history" => r#"{"uri": "local:track:x"}"#,
-        "/api/tracks/batch" | "/api/library/contains" => r#"{"uris": ["local:track:x"]}"#,
-        "/api/auth/password" => r#"{"current_password": "x", "new_password": "x"}"#,
-        _ => "{}",
-    }
-}
-
-/// A path with an item of the kind that it speaks of.
-fn concrete(path: &str) -> String {
-    let kinds = ["album", "artist", "show", "episode", "playlist"];
-    let kind = kinds.into_iter().find(|kind| path.starts_with(&format!("/api/{kind}s/"))).unwrap_or("track");
-    let path = path.replace("{uri}", &format!("local:{kind}:x")).replace("{kind}", "tracks").replace(['{', '}'], "");
-    if path == "/api/search" { path + "?q=x" } else { path }
-}
-
-#[tokio::test]
-async fn every_endpoint_wants_its_scope_and_no_other() {
-    let host = TestApp::start().await;
-    host.make_user("anna", true).await;
-    let id = zotify_host::db::users::find_by_name(host.app.db.read(), "anna").await.unwrap().unwrap().id;
-    let service = server::service(host.app.clone());
-    let refused = async |endpoint: &Endpoint, query: &str, granted: Scopes| {
-        let principal = Principal {
-            user_id: id.clone(),
-            name: "anna".into(),
-            role: Role::Admin,
-            scopes: granted,
-            credential: Credential::Session { id: String::new(), signed_in_at: i64::MAX },
-            expires_at: None,
-        };
-        let request = Request::builder()
-            .method(endpoint.method.as_str())
-            .uri(format!("{}{query}", concrete(&endpoint.path)))
-            .header("content-type", "application/json")
-            .extension(principal)
-            .body(Body::from(body(&endpoint.path)))
-            .unwrap();
-        service.clone().oneshot(request).await.unwrap().status() == 403
-    };
-    let guarded: Vec<_> = endpoints().into_iter().filter(|e| e.status == "implemented" && e.scope.is_some()).collect();
-    assert!(guarded.len() > 30);
-    for endpoint in guarded {
-        let (method, path, wanted) = (&endpoint.method, &endpoint.path, endpoint.scope.as_deref().unwrap());
-        let others = scopes::ALL.into_iter().filter(|scope| *scope != wanted).collect();
-        assert!(refused(&endpoint, "", others).await, "{method} {path} must want {wanted}");
-        // M3U holds links to the audio, which are worth another scope.
-        let query = if path == M3U { "?format=json" } else { "" };
-        let only = [wanted].into_iter().collect();
-        assert!(!refused(&endpoint, query, only).await, "{method} {path} wants more than {wanted}");
-        if path == M3U {
-            assert!(refused(&endpoint, "?format=m3u8", only).await, "links are not for {wanted} alone");
         }
     }
 }
