@@ -136,6 +136,15 @@ impl BackupError {
         let path = path.to_owned();
         move |source| Self::File { path, source }
     }
+
+    /// With the name of what was written to, which the writer does not know.
+    #[must_use]
+    pub fn named(self, name: &Path) -> Self {
+        match self {
+            Self::File { path, source } if path.as_os_str().is_empty() => Self::File { path: name.to_owned(), source },
+            error => error,
+        }
+    }
 }
 
 /// What to save.
@@ -164,13 +173,7 @@ pub async fn to_file(
     }
     let partial = Partial::make(file)?;
     let out = BufWriter::with_capacity(1 << 18, partial.file.try_clone().map_err(BackupError::file(file))?);
-    let manifest = to_writer(config, db, out, options, progress).await.map_err(|error| match error {
-        // The writer does not know its name.
-        BackupError::File { path, source } if path.as_os_str().is_empty() => {
-            BackupError::File { path: file.to_owned(), source }
-        }
-        error => error,
-    })?;
+    let manifest = to_writer(config, db, out, options, progress).await.map_err(|error| error.named(file))?;
     partial.keep(file)?;
     Ok(manifest)
 }

@@ -287,9 +287,12 @@ async fn swap(
 ) -> Result<Option<PathBuf>, RestoreError> {
     let key_file = KeyFile::of(config);
     let aside = target.with_file_name(format!("before-restore-{}", time_for_names()));
-    let old = target.exists();
-    if old {
+    // A journal alone counts as well: SQLite would play it into the new database.
+    let old = target.exists() || beside(target, "-wal").exists();
+    if target.exists() {
         fold_journal(target).await;
+    }
+    if old {
         make_folder(&aside)?;
         key_file.copy_to(&aside)?;
     }
@@ -318,7 +321,7 @@ async fn fold_journal(target: &Path) {
     }
 }
 
-/// Keeps the old database under another name, and takes its journal away: SQLite would play it into the new one.
+/// Keeps the old database under another name, and takes its journal away.
 fn keep(target: &Path, aside: &Path) -> io::Result<()> {
     let name = target.file_name().unwrap_or_default();
     let kept = aside.join(name);
@@ -328,7 +331,9 @@ fn keep(target: &Path, aside: &Path) -> io::Result<()> {
             _ => {}
         }
     }
-    // A second name for the same file, so that there is no moment without a database. Not every file system has them.
-    fs::hard_link(target, &kept).or_else(|_| fs::rename(target, &kept))?;
+    if target.exists() {
+        // A second name for the same file, so that there is no moment without a database. Not every file system has them.
+        fs::hard_link(target, &kept).or_else(|_| fs::rename(target, &kept))?;
+    }
     secrets::sync_folder(&kept)
 }

@@ -60,7 +60,7 @@ pub(super) async fn run(arguments: Arguments, config: &Config) -> CliResult {
     let progress = |rows| bar.set_position(rows);
     let saved = if to_stdout {
         let saved = backup::to_writer(config, &db, io::stdout().lock(), options, &progress).await;
-        saved.map(|manifest| (manifest, None))
+        saved.map(|manifest| (manifest, None)).map_err(|error| error.named(Path::new("standard output")))
     } else {
         let file = match arguments.file {
             Some(file) => file,

@@ -26,13 +26,18 @@ use crate::{
 
 /// Runs the program with the configuration of a folder.
 pub fn program(folder: &Path, arguments: &[&str]) -> Output {
+    command(folder, arguments).output().unwrap()
+}
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_zotify-host"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("ZOTIFY") {
             command.env_remove(name);
         }
     }
-    command.arg("--config").arg(folder.join("zotify.toml")).args(arguments).output().unwrap()
+    command.arg("--config").arg(folder.join("zotify.toml")).args(arguments);
+    command
 }
 
 /// What the program said after it failed.
@@ -215,6 +220,57 @@ async fn files_are_not_replaced_unasked() {
     Archive::open(&file).unwrap();
     let text = success(&program(dir.path(), &["backup"]));
     assert!(text.contains("data/backups/zotify-"), "{text}");
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let text = refusal(&command(dir.path(), &["backup", "-"]).stdout(full).output().unwrap());
+    assert!(text.contains("standard output: No space left") && text.contains("make room"), "{text}");
+}
+
+/// A file that is damaged, or gone but for its journal, is what backups are for.
+#[tokio::test]
+async fn a_damaged_database_gives_way() {
+    if on_postgres() {
+        return;
+    }
+    let dir = TestApp::start().await.admin().await.stop().await;
+    let (_out, file) = saved(dir.path(), &[]);
+    let database = dir.path().join("data/zotify.db");
+    let journal = dir.path().join("data/zotify.db-wal");
+    let sound = std::fs::read(&database).unwrap();
+    let mut torn = sound.clone();
+    torn[..4096].fill(0x5a);
+    for (left, journal_left) in [(Some(&torn), "a torn journal"), (None, "a journal without its file")] {
+        match left {
+            Some(bytes) => std::fs::write(&database, bytes).unwrap(),
+            None => std::fs::remove_file(&database).unwrap(),
+        }
+        std::fs::write(&journal, journal_left).unwrap();
+        let text = success(&program(dir.path(), &["restore", path(&file)]));
+        let kept = PathBuf::from(text.split("is in ").nth(1).unwrap().trim());
+        assert_eq!(std::fs::read(kept.join("zotify.db")).ok().as_ref(), left);
+        assert!(!journal.exists());
+    }
+    TestApp::at(dir, "", "").await.sign_in_again().await;
+}
+
+#[tokio::test]
+async fn a_restore_that_is_killed_before_the_key_is_in_its_place_is_finished() {
+    if on_postgres() {
+        return;
+    }
+    let host = TestApp::start().await.admin().await;
+    let token = host.sign_in("root-of-tests").await;
+    let (_out, file) = saved(host.stop().await.path(), &[]);
+    // Another host, with another key.
+    let dir = TestApp::start().await.stop().await;
+    let key = dir.path().join("data/secret.key");
+    let former = std::fs::read(&key).unwrap();
+    success(&program(dir.path(), &["restore", path(&file)]));
+    std::fs::rename(&key, dir.path().join("data/secret.key.new")).unwrap();
+    std::fs::write(&key, former).unwrap();
+    let host = TestApp::at(dir, "", "").await;
+    let request = host.request(Method::GET, "/api/user/profile").bearer_auth(&token);
+    host.send(request).await.expect(200);
+    assert!(!host.dir.path().join("data/secret.key.new").exists());
 }
 
 #[tokio::test]

@@ -6,9 +6,11 @@ use tempfile::TempDir;
 use zotify_host::backup::{
     ArchiveError, Manifest,
     archive::{Archive, Writer},
+    tables,
 };
+use zotify_host::db::Db;
 
-use super::{path, program, refusal, saved};
+use super::{configuration, on_postgres, path, program, refusal, saved};
 use crate::support::TestApp;
 
 /// An archive as bytes, and the folder of the host that it was made from.
@@ -56,14 +58,34 @@ fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
     files
 }
 
+/// How many rows each table has, where that is not seen by the files.
+async fn rows(folder: &Path) -> Vec<(String, i64)> {
+    if !on_postgres() {
+        return Vec::new();
+    }
+    let db = Db::connect(&configuration(folder).database.url).await.unwrap();
+    let mut connection = db.read().acquire().await.unwrap();
+    let mut counts = Vec::new();
+    for table in tables(&mut connection).await.unwrap() {
+        let sql = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM \"{}\"", table.name));
+        counts.push((table.name, sqlx::query_scalar(sql).fetch_one(&mut *connection).await.unwrap()));
+    }
+    drop(connection);
+    db.close().await;
+    assert!(!counts.is_empty());
+    counts
+}
+
 /// Has the program refuse an archive; answers why.
-fn refused(dir: &TempDir, bytes: &[u8]) -> String {
+async fn refused(dir: &TempDir, bytes: &[u8]) -> String {
+    let rows_before = rows(dir.path()).await;
     let before = contents(&dir.path().join("data"));
     let file = dir.path().join("hostile.tar");
     std::fs::write(&file, bytes).unwrap();
     let text = refusal(&program(dir.path(), &["restore", path(&file), "--force"]));
     let after = contents(&dir.path().join("data"));
     assert!(before == after, "{text}: {:?}", after.iter().map(|(name, _)| name).collect::<Vec<_>>());
+    assert_eq!(rows(dir.path()).await, rows_before, "{text}");
     text
 }
 
@@ -75,11 +97,11 @@ async fn cut_archives_are_refused() {
     for at in (0..=end).step_by(509).chain([0, 1, 511, 512, 1024, end]) {
         assert!(opened(&bytes[..at]).is_err(), "cut at {at}");
     }
-    let text = refused(&dir, &bytes[..bytes.len() / 2]);
+    let text = refused(&dir, &bytes[..bytes.len() / 2]).await;
     assert!(text.contains("cut off") || text.contains("end of file") || text.contains("EOF"), "{text}");
-    let text = refused(&dir, b"");
+    let text = refused(&dir, b"").await;
     assert!(text.contains("cut off"), "{text}");
-    let text = refused(&dir, b"this is no archive");
+    let text = refused(&dir, b"this is no archive").await;
     assert!(text.contains("hostile.tar") || text.contains("cut off"), "{text}");
 }
 
@@ -96,7 +118,7 @@ async fn changed_bits_are_noticed() {
     let mut changed = bytes.clone();
     let role = bytes.windows(7).position(|part| part == b"\"admin\"").unwrap();
     changed[role + 1] ^= 1;
-    let text = refused(&dir, &changed);
+    let text = refused(&dir, &changed).await;
     assert!(text.contains("damaged: tables/"), "{text}");
 }
 
@@ -106,12 +128,12 @@ async fn members_of_no_backup_are_refused() {
     let (members, manifest) = taken_apart(&bytes);
     for name in ["tables", "tables/nothing/1.jsonl", "etc/passwd", "tables/sqlite_master/1.jsonl"] {
         let with = [members.as_slice(), &[(name.to_owned(), b"[1]\n".to_vec())]].concat();
-        let text = refused(&dir, &put_together(&with, manifest.clone()));
+        let text = refused(&dir, &put_together(&with, manifest.clone())).await;
         assert!(text.contains("which no backup does"), "{name}: {text}");
     }
     // Twice the same rows.
     let twice = [members.as_slice(), &members[members.len() - 3..]].concat();
-    refused(&dir, &put_together(&twice, manifest));
+    refused(&dir, &put_together(&twice, manifest)).await;
 }
 
 #[tokio::test]
@@ -132,20 +154,20 @@ async fn links_paths_upwards_and_lies_about_sizes_are_refused() {
         bytes
     };
     use tar::EntryType as Type;
-    let text = refused(&dir, &raw(Type::Symlink, "secret.key", 0));
+    let text = refused(&dir, &raw(Type::Symlink, "secret.key", 0)).await;
     assert!(text.contains("secret.key") && text.contains("which no backup does"), "{text}");
     for kind in [Type::Link, Type::Directory, Type::Char, Type::Fifo, Type::GNULongName, Type::XHeader, Type::GNUSparse]
     {
-        let text = refused(&dir, &raw(kind, "x", 0));
+        let text = refused(&dir, &raw(kind, "x", 0)).await;
         assert!(text.contains("no backup"), "{kind:?}: {text}");
     }
     let outside = dir.path().join("outside");
-    refused(&dir, &raw(Type::Regular, "../outside", 512));
-    refused(&dir, &raw(Type::Regular, "/etc/zotify-outside", 512));
+    refused(&dir, &raw(Type::Regular, "../outside", 512)).await;
+    refused(&dir, &raw(Type::Regular, "/etc/zotify-outside", 512)).await;
     assert!(!outside.exists() && !Path::new("/etc/zotify-outside").exists());
-    let text = refused(&dir, &raw(Type::Regular, "tables/users/1.jsonl", 1 << 40));
+    let text = refused(&dir, &raw(Type::Regular, "tables/users/1.jsonl", 1 << 40)).await;
     assert!(text.contains("larger than any"), "{text}");
-    let text = refused(&dir, &raw(Type::Regular, "tables/users/1.jsonl", 60 << 20));
+    let text = refused(&dir, &raw(Type::Regular, "tables/users/1.jsonl", 60 << 20)).await;
     assert!(text.contains("cut off"), "{text}");
 }
 
@@ -158,28 +180,28 @@ async fn archives_that_do_not_fit_are_refused() {
         change(&mut manifest);
         put_together(&members, manifest)
     };
-    let text = refused(&dir, &with(&|m| m.format = 2));
+    let text = refused(&dir, &with(&|m| m.format = 2)).await;
     assert!(text.contains("format 2"), "{text}");
-    let text = refused(&dir, &with(&|m| (m.version, m.schema) = ("9.9.9".into(), (1..=99).collect())));
+    let text = refused(&dir, &with(&|m| (m.version, m.schema) = ("9.9.9".into(), (1..=99).collect()))).await;
     assert!(text.contains("9.9.9") && text.contains("migration 99"), "{text}");
-    let text = refused(&dir, &with(&|m| m.schema = vec![2, 4]));
+    let text = refused(&dir, &with(&|m| m.schema = vec![2, 4])).await;
     assert!(text.contains("gaps"), "{text}");
-    let text = refused(&dir, &with(&|m| m.schema.clear()));
+    let text = refused(&dir, &with(&|m| m.schema.clear())).await;
     assert!(text.contains("no schema"), "{text}");
-    let text = refused(&dir, &with(&|m| m.tables[0].columns[0].name = "a\"); DROP TABLE users; --".into()));
+    let text = refused(&dir, &with(&|m| m.tables[0].columns[0].name = "a\"); DROP TABLE users; --".into())).await;
     assert!(text.contains("does not fit"), "{text}");
-    let text = refused(&dir, &with(&|m| m.tables[0].name = "sqlite_master".into()));
+    let text = refused(&dir, &with(&|m| m.tables[0].name = "sqlite_master".into())).await;
     assert!(text.contains("does not fit"), "{text}");
-    let text = refused(&dir, &with(&|m| m.tables.iter_mut().for_each(|table| table.rows += 1)));
+    let text = refused(&dir, &with(&|m| m.tables.iter_mut().for_each(|table| table.rows += 1))).await;
     assert!(text.contains("rows"), "{text}");
-    let rows = |content: &[u8]| {
+    let with_rows = |content: &[u8]| {
         let mut members = members.clone();
         let users = members.iter_mut().find(|(name, _)| name.starts_with("tables/users/")).unwrap();
         users.1 = content.to_vec();
         put_together(&members, manifest.clone())
     };
     for content in ["[]\n", "[1,2]\n", "{}\n", "no JSON\n", "[[[[[[[[[\n", &format!("[{}]\n", "1,".repeat(50_000))] {
-        let text = refused(&dir, &rows(content.as_bytes()));
+        let text = refused(&dir, &with_rows(content.as_bytes())).await;
         assert!(text.contains("a row of users"), "{text}");
     }
 }
@@ -193,11 +215,11 @@ async fn a_foreign_key_in_the_archive_is_refused() {
         let config = dir.path().join("zotify.toml");
         let text = std::fs::read_to_string(&config).unwrap().replace("MDEyMzQ1", "NDEyMzQ1");
         std::fs::write(&config, text).unwrap();
-        let text = refused(&dir, &bytes);
+        let text = refused(&dir, &bytes).await;
         assert!(text.contains("secrets.master_key is not the key of the archive's database"), "{text}");
         return;
     };
     *key = b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n".to_vec();
-    let text = refused(&dir, &put_together(&members, manifest));
+    let text = refused(&dir, &put_together(&members, manifest)).await;
     assert!(text.contains("the key in the archive does not open its database"), "{text}");
 }
