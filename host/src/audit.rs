@@ -99,7 +99,7 @@ pub async fn record(tx: &mut Tx, entry: Entry<'_>) -> sqlx::Result<()> {
     let newest = db::audit::newest(&mut **tx).await?.map(|(seq, hash)| Mark { seq, hash });
     let newest_seq = newest.as_ref().map_or(0, |mark| mark.seq);
     let before = marks::head(&mut **tx).await?.or(newest).unwrap_or_default();
-    let (seq, previous_hash) = (before.seq.max(newest_seq) + 1, before.hash);
+    let (seq, previous_hash) = (before.seq.max(newest_seq).saturating_add(1), before.hash);
     let actor = entry.actor;
     let mut data = entry.data;
     if let Value::Object(data) = &mut data {

@@ -113,7 +113,7 @@ impl Walk {
 
     /// Takes the next row.
     pub(super) fn step(&mut self, full: &FullRow) -> Result<(), Fault> {
-        let (row, expected) = (&full.row, self.last.seq + 1);
+        let (row, expected) = (&full.row, self.last.seq.saturating_add(1));
         if row.seq > expected {
             return Err(Fault::new(expected, FaultKind::Removed, format!("the next row is {}", row.seq)));
         }
@@ -147,7 +147,7 @@ impl Walk {
     fn end(&self, head: Option<&Mark>) -> Result<(), Fault> {
         let cut = |seq: i64| {
             let detail = format!("the log ends before row {seq}, which was written");
-            Fault::new(self.last.seq + 1, FaultKind::TailRemoved, detail)
+            Fault::new(self.last.seq.saturating_add(1), FaultKind::TailRemoved, detail)
         };
         if let Some(seal) = self.seal.as_ref().filter(|seal| seal.seq > self.last.seq) {
             return Err(cut(seal.seq));
@@ -155,9 +155,11 @@ impl Walk {
         match head {
             Some(head) if *head == self.last => Ok(()),
             Some(head) if head.seq > self.last.seq => Err(cut(head.seq)),
-            Some(head) if head.seq < self.last.seq => {
-                Err(Fault::new(head.seq + 1, FaultKind::Inserted, "the host wrote none after the row before it"))
-            }
+            Some(head) if head.seq < self.last.seq => Err(Fault::new(
+                head.seq.saturating_add(1),
+                FaultKind::Inserted,
+                "the host wrote none after the row before it",
+            )),
             Some(head) => {
                 Err(Fault::new(head.seq, FaultKind::Changed, "the newest row is not the one that was written"))
             }
@@ -170,7 +172,7 @@ impl Walk {
 /// What became of a row whose hash is not its own: it was changed, or it stood elsewhere.
 fn displaced(row: &AuditRow) -> Fault {
     let mut other = row.clone();
-    let near = (row.seq - FAR).max(1)..row.seq.saturating_add(FAR);
+    let near = row.seq.saturating_sub(FAR).max(1)..row.seq.saturating_add(FAR);
     for seq in near {
         other.seq = seq;
         if chain::hash(&other) == row.hash {

@@ -129,13 +129,13 @@ pub const SECTIONS: [Section; 17] = [
         "id",
         "SELECT id, type, subject, data, created_at FROM events WHERE user_id = $1 AND id > $2"
     ),
-    // Of what others did to the user, where they did it from is theirs; so are names of those to whom the user did it.
+    // Of what others did to the user, where they did it from is theirs.
     int!(
         "audit",
         "seq",
         "SELECT l.seq AS seq, l.at, l.action, l.outcome, l.data,
            CASE WHEN p.actor_id = $1 THEN 1 ELSE 0 END AS by_you, CASE WHEN p.user_id = $1 THEN 1 ELSE 0 END AS about_you,
-           CASE WHEN p.actor_id = $1 AND (p.user_id IS NULL OR p.user_id = $1) THEN p.data END AS personal
+           CASE WHEN p.actor_id = $1 THEN p.data END AS personal
          FROM audit_personal p JOIN audit_log l ON l.seq = p.seq
          WHERE (p.actor_id = $1 OR p.user_id = $1) AND l.seq > $2"
     ),

@@ -31,7 +31,7 @@ pub fn stream(db: Db, user_id: String) -> impl Stream<Item = sqlx::Result<Bytes>
             yield opening(section);
             let mut separator = "";
             for await rows in pages(&db, section, &user_id) {
-                yield joined(rows?, &mut separator);
+                yield joined(rows?.into_iter().map(without_others), &mut separator);
             }
             yield Bytes::from_static(b"]");
         }
@@ -78,6 +78,15 @@ fn joined(rows: impl IntoIterator<Item = Map<String, Value>>, separator: &mut &'
         *separator = ",\n";
     }
     text.into()
+}
+
+/// What an entry of the audit log tells of somebody to whom the caller did something is not the caller's.
+fn without_others(mut row: Map<String, Value>) -> Map<String, Value> {
+    let about_you = row.get("about_you").is_none_or(|about| about == 1);
+    if let Some(Value::Object(personal)) = row.get_mut("personal").filter(|_| !about_you) {
+        personal.shift_remove("details");
+    }
+    row
 }
 
 fn of_account(mut row: Map<String, Value>, account: &str) -> Map<String, Value> {

@@ -6,6 +6,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row as _};
 use zotify_host::{
+    audit::{self, Actor, Entry, Outcome},
+    auth::Origin,
     db::{self, Db, Dialect},
     privacy::{
         columns::{COLUMNS, Held},
@@ -210,8 +212,10 @@ async fn every_column_that_belongs_to_a_user_has_its_place_in_the_export() {
 #[tokio::test]
 async fn the_export_holds_everything_of_the_caller_and_nothing_of_others() {
     let mut host = TestApp::start().await;
-    let (_, other) = (make(&host, "kanaria").await, make(&host, "finchfink").await);
+    let (id, other) = (make(&host, "kanaria").await, make(&host, "finchfink").await);
     host.make_user("chief", true).await;
+    do_to(&host, &id, &other).await;
+    do_to(&host, &other, &id).await;
     let token = host.sign_in("finchfink").await;
     host.send(host.request_as(&token, Method::GET, "/api/privacy/data")).await.expect(200);
     host = host.signed_in("kanaria").await;
@@ -234,7 +238,22 @@ async fn the_export_holds_everything_of_the_caller_and_nothing_of_others() {
     assert_eq!(document["playlists"][0]["entries"][0]["entry_id"], "kanaria-entry", "{document:#}");
     assert_eq!(document["library"].as_array().unwrap().len(), 2);
     assert_eq!(document["profile"][0]["created_at"].as_str().unwrap().len(), 24, "times are RFC 3339");
-    assert!(document["audit"].as_array().unwrap().iter().any(|entry| entry["action"] == "privacy.exported"));
+    let audit = document["audit"].as_array().unwrap();
+    assert!(audit.iter().any(|entry| entry["action"] == "privacy.exported"));
+    let done: Vec<_> = audit.iter().filter(|entry| entry["action"] == "test.done").collect();
+    assert_eq!((&done[0]["by_you"], &done[0]["personal"]["address"]), (&json!(1), &json!("192.0.2.7")), "{done:#?}");
+    assert_eq!((&done[1]["about_you"], &done[1]["personal"]), (&json!(1), &Value::Null), "{done:#?}");
+}
+
+/// What one user did to another.
+async fn do_to(host: &TestApp, actor: &str, user: &str) {
+    let origin = Origin { address: "192.0.2.7".parse().unwrap(), user_agent: Some(format!("agent of {actor}")) };
+    let actor = Actor::stranger(Some(actor), &origin);
+    let (data, personal) = (json!({}), json!({ "name": format!("user {user}") }));
+    let mut tx = host.app.db.write().await.unwrap();
+    let entry = Entry { action: "test.done", outcome: Outcome::Ok, actor, user: Some(user), data, personal };
+    audit::record(&mut tx, entry).await.unwrap();
+    tx.commit().await.unwrap();
 }
 
 #[tokio::test]

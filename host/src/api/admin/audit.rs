@@ -174,12 +174,14 @@ pub async fn list_audit(
 ) -> ApiResult<Page<AuditEntry>> {
     let (after, limit) = (paging.after::<i64>(LIST)?, paging.limit());
     let filter = Filter { after, limit: limit + 1, ..filter.checked()? };
+    let about = about(&filter);
     let mut rows = db::audit::list(app.db.read(), filter).await?;
     let more = i64::try_from(rows.len()).is_ok_and(|n| n > limit);
     if more {
         rows.pop();
     }
-    put_on_record(&app, "audit.read", Actor::principal(&principal, &origin), json!({ "entries": rows.len() })).await?;
+    let actor = Actor::principal(&principal, &origin);
+    put_on_record(&app, "audit.read", actor, json!({ "entries": rows.len() }), about).await?;
     let last = rows.last().filter(|_| more).map(|full| full.row.seq);
     let meta = Meta { limit, next_cursor: last.and_then(|seq| cursor(LIST, &seq)), total: None, providers: None };
     Ok(Page { data: rows.into_iter().map(AuditEntry::from).collect(), meta })
@@ -216,7 +218,7 @@ pub async fn export_audit(
 ) -> ApiResult<Response> {
     let filter = filter.checked()?;
     let data = json!({ "format": format.extension() });
-    put_on_record(&app, "audit.exported", Actor::principal(&principal, &origin), data).await?;
+    put_on_record(&app, "audit.exported", Actor::principal(&principal, &origin), data, about(&filter)).await?;
     let mut response = Body::from_stream(export::stream(app.db.clone(), filter, format)).into_response();
     let disposition = format!("attachment; filename=zotify-audit.{}", format.extension());
     let headers = response.headers_mut();
@@ -246,13 +248,19 @@ pub async fn verify_audit(
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, "verification_running", detail).with_retry_after(5)
     })?;
     let report = verify::verify(&app.db, &app.secrets).await?;
-    put_on_record(&app, "audit.verified", Actor::principal(&principal, &origin), json!({ "ok": report.ok })).await?;
+    let actor = Actor::principal(&principal, &origin);
+    put_on_record(&app, "audit.verified", actor, json!({ "ok": report.ok }), json!({})).await?;
     Ok(Json(report))
 }
 
-async fn put_on_record(app: &App, action: &str, actor: Actor<'_>, data: Value) -> ApiResult<()> {
+/// Whose entries were asked for.
+fn about(filter: &Filter) -> Value {
+    json!({ "actor": filter.actor, "user": filter.user, "action": filter.action })
+}
+
+async fn put_on_record(app: &App, action: &str, actor: Actor<'_>, data: Value, personal: Value) -> ApiResult<()> {
     let mut tx = app.db.write().await?;
-    let entry = Entry { action, outcome: Outcome::Ok, actor, user: None, data, personal: json!({}) };
+    let entry = Entry { action, outcome: Outcome::Ok, actor, user: None, data, personal };
     audit::record(&mut tx, entry).await?;
     tx.commit().await?;
     Ok(())
