@@ -39,7 +39,7 @@ pub async fn sign_in(
     let Some(user) = user.as_ref().filter(|_| matches) else {
         let refused = refused(user.as_ref(), "invalid_credentials");
         count_failure(app, &attempt, refused, Actor::stranger(None, origin)).await?;
-        return Err(ApiError::unauthorized("invalid_credentials", "the name or the password is wrong"));
+        return Err(invalid_credentials());
     };
     let mut tx = app.db.write().await?;
     attempt.succeed(&mut tx).await?;
@@ -48,7 +48,10 @@ pub async fn sign_in(
         tx.commit().await?;
         return Err(user_disabled());
     }
-    db::users::signed_in(&mut tx, &user.id).await?;
+    if !db::users::sign_in(&mut tx, &user.id, &user.password_hash).await? {
+        // The password was changed, or the user disabled or deleted, while this one was looked at.
+        return Err(invalid_credentials());
+    }
     let first = bootstrap::take_first_sign_in(&mut tx, user).await?;
     let opened = sessions::start(app, &mut tx, &user.id, kind, origin).await?;
     let entry = Entry {
@@ -66,6 +69,10 @@ pub async fn sign_in(
         bootstrap::remove_password_file(app).await;
     }
     Ok((user.clone(), opened))
+}
+
+fn invalid_credentials() -> ApiError {
+    ApiError::unauthorized("invalid_credentials", "the name or the password is wrong")
 }
 
 /// Sets another password for who knows the present one, and ends the other sessions; answers how many.

@@ -164,17 +164,20 @@ pub async fn replace_password(tx: &mut Tx, id: &str, former_hash: &str, hash: &s
     Ok(done.rows_affected() > 0)
 }
 
-/// Notes that a user signs in now.
+/// Notes that a user signs in now; answers whether they still may, with the password of this PHC string. Until the
+/// transaction ends nobody changes that, and who changes it then finds what the sign-in made.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn signed_in(tx: &mut Tx, id: &str) -> sqlx::Result<()> {
-    sqlx::query("UPDATE users SET last_sign_in_at = $2 WHERE id = $1")
-        .bind(id.to_owned())
-        .bind(now_ms())
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
+pub async fn sign_in(tx: &mut Tx, id: &str, password_hash: &str) -> sqlx::Result<bool> {
+    let done =
+        sqlx::query("UPDATE users SET last_sign_in_at = $3 WHERE id = $1 AND password_hash = $2 AND disabled = 0")
+            .bind(id.to_owned())
+            .bind(password_hash.to_owned())
+            .bind(now_ms())
+            .execute(&mut **tx)
+            .await?;
+    Ok(done.rows_affected() > 0)
 }
 
 /// Which users to list.

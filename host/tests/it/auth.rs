@@ -349,9 +349,6 @@ async fn every_kind_of_bad_token_has_a_problem_of_its_own() {
     let host = TestApp::start().await;
     host.make_user("anna", false).await;
     let good = host.sign_in("anna").await;
-    let claims = host.app.tokens.check(&good).unwrap();
-    // What keys and clock of the host make, but for one thing.
-    let (expired, _) = host.app.tokens.issue(&claims.sub, &claims.sid, 0).unwrap();
     let unsigned = format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{}.", good.split('.').nth(1).unwrap());
     let head = good.split('.').next().unwrap();
     let changed = format!("{head}.eyJzdWIiOiJ4In0.{}", good.split('.').nth(2).unwrap());
@@ -368,14 +365,6 @@ async fn every_kind_of_bad_token_has_a_problem_of_its_own() {
         codes.insert(problem["detail"].to_string());
     }
     assert_eq!(codes.len(), 4, "each says what is wrong");
-    // A token lives for 5 seconds more than it says, for clocks that differ.
-    let ended = async {
-        while ask(&host, "/api/auth/status", &expired).await.status == 200 {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, ended).await.unwrap();
-    ask(&host, "/api/auth/status", &expired).await.expect_problem(401, "token_expired");
 }
 
 #[tokio::test]

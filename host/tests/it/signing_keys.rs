@@ -99,3 +99,52 @@ async fn the_command_rotates_the_key_of_a_running_host() {
     assert_eq!(status(&host, &after).await, 200);
     assert_ne!(before.split('.').next(), after.split('.').next(), "the header names another key");
 }
+
+#[tokio::test]
+async fn a_second_node_takes_the_first_ones_tokens() {
+    // With SQLite there is one node.
+    if std::env::var_os("ZOTIFY_TEST_DATABASE_URL").is_none() {
+        return;
+    }
+    let host = TestApp::start().await;
+    host.make_user("anna", false).await;
+    let before = host.sign_in("anna").await;
+    let node = host.beside("").await;
+    keys::rotate(&host.app.db, &host.app.secrets, false, Actor::HOST).await.unwrap();
+    keep(&node.app).await.unwrap();
+    let after = node.sign_in("anna").await;
+    for token in [&before, &after] {
+        assert_eq!((status(&host, token).await, status(&node, token).await), (200, 200));
+    }
+}
+
+#[tokio::test]
+async fn tokens_for_something_else_are_refused_although_the_key_is_right() {
+    let host = TestApp::start().await;
+    host.make_user("anna", false).await;
+    let claims = host.app.tokens.check(&host.sign_in("anna").await).unwrap();
+    let (kid, sealed): (String, Vec<u8>) =
+        sqlx::query_as("SELECT kid, sealed FROM signing_keys").fetch_one(host.app.db.read()).await.unwrap();
+    let key = host.app.secrets.open(&format!("signing_keys:{kid}"), &sealed).unwrap();
+    let key = jsonwebtoken::EncodingKey::from_secret(&key);
+    let sign = |algorithm, change: &dyn Fn(&mut serde_json::Value)| {
+        let mut claims = serde_json::to_value(&claims).unwrap();
+        change(&mut claims);
+        let header = jsonwebtoken::Header { kid: Some(kid.clone()), ..jsonwebtoken::Header::new(algorithm) };
+        jsonwebtoken::encode(&header, &claims, &key).unwrap()
+    };
+    let hs256 = jsonwebtoken::Algorithm::HS256;
+    assert_eq!(status(&host, &sign(hs256, &|_| ())).await, 200);
+    for (token, code) in [
+        (sign(hs256, &|claims| claims["aud"] = "another".into()), "token_wrong_audience"),
+        (sign(hs256, &|claims| claims["iss"] = "another".into()), "token_wrong_audience"),
+        (sign(hs256, &|claims| claims["exp"] = 1.into()), "token_expired"),
+        (sign(hs256, &|claims| claims["sub"] = "another".into()), "session_revoked"),
+        (sign(hs256, &|claims| claims["sid"] = "another".into()), "session_revoked"),
+        (sign(hs256, &|claims| claims["exp"] = "soon".into()), "invalid_token"),
+        (sign(jsonwebtoken::Algorithm::HS512, &|_| ()), "invalid_token"),
+    ] {
+        let request = host.request(Method::GET, "/api/auth/status").bearer_auth(token);
+        host.send(request).await.expect_problem(401, code);
+    }
+}
