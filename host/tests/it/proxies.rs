@@ -25,7 +25,8 @@ struct Process(Child);
 impl Drop for Process {
     fn drop(&mut self) {
         // Politely: nginx killed at once leaves its workers behind.
-        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.0.id().cast_signed()), nix::sys::signal::SIGTERM);
+        let _ =
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.0.id().cast_signed()), nix::sys::signal::SIGTERM);
         let _ = self.0.wait();
     }
 }
