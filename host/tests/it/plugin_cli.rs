@@ -44,6 +44,11 @@ fn files_are_listed_and_approved() {
     assert_eq!(run(&bench, &["approve", file.to_str().unwrap()]).0, 0);
     assert!(run(&bench, &["list"]).1.contains(" trusted "));
     assert_eq!(run(&bench, &["approve", "unheard-of"]).0, 1);
+    let audit = ["audit", "export", "--action", "plugin.trusted"];
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_zotify-host")).args(audit).current_dir(bench.0.path()).output().unwrap();
+    let log = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(log.lines().filter(|line| line.contains("command") && line.contains("minimal")).count(), 2, "{log}");
 }
 
 #[test]
