@@ -12,7 +12,7 @@ use zotify_plugin_api::{Item, Uri, capability};
 pub use self::write::{enqueue, tell};
 
 use crate::{
-    App,
+    App, AppState,
     accounts::Account,
     auth::{Principal, quota},
     db::{self, Tx, items, likes::LikeRow, now_ms},
@@ -47,7 +47,7 @@ fn writer<'a>(app: &App, scope: &'a Scope, user_id: &str, instance: &str) -> Res
 ///
 /// # Errors
 /// 404 `item_not_found`, 403 `quota_exceeded`.
-pub async fn like(app: &App, principal: &Principal, uri: &Uri) -> ApiResult<LikeRow> {
+pub async fn like(app: &AppState, principal: &Principal, uri: &Uri) -> ApiResult<LikeRow> {
     let (user, scope) = (principal.user_id.as_str(), Scope::of(app, principal).await?);
     let fetched = visible(app, &scope, uri).await?;
     let writer = writer(app, &scope, user, uri.instance());
@@ -90,7 +90,7 @@ pub async fn like(app: &App, principal: &Principal, uri: &Uri) -> ApiResult<Like
 ///
 /// # Errors
 /// When the database fails.
-pub async fn unlike(app: &App, principal: &Principal, uri: &Uri) -> ApiResult<()> {
+pub async fn unlike(app: &AppState, principal: &Principal, uri: &Uri) -> ApiResult<()> {
     let (user, scope) = (principal.user_id.as_str(), Scope::of(app, principal).await?);
     let mut tx = app.db.write().await?;
     db::state::lock(&mut tx, &format!("likes:{user}")).await?;

@@ -2,13 +2,14 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use tracing::Instrument as _;
 use zotify_plugin_api::{
     EditResult, ErrorKind, ItemKey, LikesEdit, LikesEdited, ProviderError, Uri, capability, method,
 };
 
 use super::next_change;
 use crate::{
-    App,
+    App, AppState,
     accounts::Account,
     db::{self, Tx, items, likes::LikeRow},
     error::{ApiError, ApiResult},
@@ -20,8 +21,16 @@ use crate::{
 /// When a provider that gives no time is told again.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Tells a provider while the client waits; what it does not take now a job tells it later.
-pub(super) async fn tell_now(app: &App, account: &Account, row: LikeRow) -> ApiResult<()> {
+/// Tells a provider while the client waits; what it does not take now a job tells it later. A client that goes away stops
+/// none of that.
+pub(super) async fn tell_now(app: &AppState, account: &Account, row: LikeRow) -> ApiResult<()> {
+    let (app, account) = (app.clone(), account.clone());
+    let tasks = app.tasks.clone();
+    let told = tasks.spawn(async move { tell_or_queue(&app, &account, row).await }.in_current_span());
+    Ok(told.await.map_err(ApiError::internal)??)
+}
+
+async fn tell_or_queue(app: &App, account: &Account, row: LikeRow) -> sqlx::Result<()> {
     let Some(error) = tell(app, account, Lane::Interactive, vec![row]).await? else { return Ok(()) };
     let mut tx = app.db.write().await?;
     let delay = error.retry_after_ms.map_or(AGAIN, Duration::from_millis);
