@@ -174,6 +174,7 @@ impl App {
         let admin_password = auth::bootstrap_admin(&app).await?;
         audit::start(&app).await?;
         keys::bootstrap::apply(&app).await?;
+        jobs::take_over(&app).await;
         app.tasks.spawn(jobs::run(app.clone(), app.shutdown.clone()));
         mirror::start(&app);
         tokens::keys::start(&app);

@@ -25,7 +25,10 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 use zotify_plugin_api::{ErrorKind, ProviderError};
 
-pub use self::{context::JobContext, runner::run};
+pub use self::{
+    context::JobContext,
+    runner::{run, take_over},
+};
 use crate::db::{self, Tx, jobs::NewJob};
 pub use crate::register_job;
 

@@ -89,13 +89,16 @@ pub async fn like(app: &AppState, principal: &Principal, uri: &Uri) -> ApiResult
 /// Takes a like back, also at the provider that holds it. What is not liked stays so.
 ///
 /// # Errors
-/// When the database fails.
+/// 404 `item_not_found` for what the caller neither likes nor can see, or when the database fails.
 pub async fn unlike(app: &AppState, principal: &Principal, uri: &Uri) -> ApiResult<()> {
     let (user, scope) = (principal.user_id.as_str(), Scope::of(app, principal).await?);
     let mut tx = app.db.write().await?;
     db::state::lock(&mut tx, &format!("likes:{user}")).await?;
     let before = db::likes::find(&mut *tx, user, uri.as_str()).await?;
-    let Some(row) = before.filter(|row| row.liked != 0) else { return Ok(()) };
+    let Some(row) = before.filter(|row| row.liked != 0) else {
+        tx.rollback().await?;
+        return visible(app, &scope, uri).await.map(drop);
+    };
     let account = writer(app, &scope, user, uri.instance()).ok();
     // One that is on its way there may have arrived.
     let account = account.filter(|_| row.written_through != 0 || row.pending != 0);

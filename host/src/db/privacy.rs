@@ -56,7 +56,7 @@ pub const SECTIONS: [Section; 17] = [
     text!(
         "preferences",
         "user_id",
-        "SELECT user_id, doc, updated_at FROM user_preferences WHERE user_id = $1 AND user_id > $2"
+        "SELECT user_id, doc, history_since, updated_at FROM user_preferences WHERE user_id = $1 AND user_id > $2"
     ),
     text!(
         "sessions",
@@ -80,7 +80,7 @@ pub const SECTIONS: [Section; 17] = [
         "id",
         "SELECT id, role, created_at, used_at FROM invites WHERE used_by = $1 AND id > $2"
     ),
-    text!("likes", "uri", "SELECT uri, liked_at, written_through FROM likes WHERE user_id = $1 AND uri > $2"),
+    text!("likes", "uri", "SELECT uri, liked_at, liked, written_through, pending, code FROM likes WHERE user_id = $1 AND uri > $2"),
     text!(
         "history",
         "id",

@@ -13,7 +13,7 @@ use ulid::Ulid;
 
 use super::{JobContext, JobError, JobKind, clear, context::clean, later};
 use crate::{
-    AppState,
+    App, AppState,
     db::{
         Dialect, Tx, clock,
         jobs::lease::{self, Claim},
@@ -52,9 +52,6 @@ pub async fn run(app: AppState, shutdown: CancellationToken) {
 }
 
 async fn work(app: &AppState, shutdown: &CancellationToken) {
-    if let Err(error) = take_over(app).await {
-        tracing::warn!("jobs that were cut off go on when their leases end: {error}");
-    }
     let mut running = JoinSet::new();
     while !shutdown.is_cancelled() {
         claim_all(app, shutdown, &mut running).await;
@@ -72,14 +69,19 @@ async fn work(app: &AppState, shutdown: &CancellationToken) {
 }
 
 /// Only one process uses a SQLite database: what runs there at the start was cut off, and goes on at once. Other nodes may
-/// share a PostgreSQL one, so leases there must run out.
-async fn take_over(app: &AppState) -> sqlx::Result<()> {
+/// share a PostgreSQL one, so leases there must run out. Before anything else runs: what it starts is not cut off.
+pub async fn take_over(app: &App) {
     if app.db.dialect() == Dialect::Postgres {
-        return Ok(());
+        return;
     }
-    let mut tx = app.db.write().await?;
-    lease::expire_all(&mut tx).await?;
-    tx.commit().await
+    let expire = async {
+        let mut tx = app.db.write().await?;
+        lease::expire_all(&mut tx).await?;
+        tx.commit().await
+    };
+    if let Err(error) = expire.await {
+        tracing::warn!("jobs that were cut off go on when their leases end: {error}");
+    }
 }
 
 /// Stops the jobs of this node that were cancelled at another.

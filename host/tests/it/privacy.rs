@@ -23,7 +23,7 @@ use crate::{
 /// Something of the user in every table: each text starts with a word that is theirs alone.
 const FIXTURE: &[&str] = &[
     "UPDATE users SET email = '@-mail@example.org', quota = '{\"likes\":7}' WHERE id = $1",
-    "INSERT INTO user_preferences VALUES ($1, '{\"theme\":\"@-theme\"}', 1)",
+    "INSERT INTO user_preferences (user_id, doc, updated_at) VALUES ($1, '{\"theme\":\"@-theme\"}', 1)",
     "INSERT INTO sessions (id, user_id, kind, address, user_agent, created_at, last_used_at, expires_at, cookie_hash)
      VALUES ('@-session', $1, 'ui', '@-address', '@-agent', 1, 1, 9000000000000, '@-hidden-cookie')",
     "INSERT INTO refresh_tokens (hash, session_id, created_at) VALUES ('@-hidden-refresh', '@-session', 1)",
@@ -34,7 +34,7 @@ const FIXTURE: &[&str] = &[
      VALUES ('@-invite', '@-hidden-invite', 'user', '@-note', $1, 1, 2)",
     "INSERT INTO invites (id, hash, role, note, created_by, created_at, expires_at, used_at, used_by)
      VALUES ('invite-of-@', 'hash-of-@', 'user', NULL, NULL, 1, 2, 2, $1)",
-    "INSERT INTO likes VALUES ($1, 'local:track:@-liked', 1, 0)",
+    "INSERT INTO likes (user_id, uri, liked_at, written_through) VALUES ($1, 'local:track:@-liked', 1, 0)",
     "INSERT INTO plays VALUES ('@-play', $1, 'local:track:@-played', 1, 2, '@-source')",
     "INSERT INTO consents VALUES ('@-consent', $1, 'recommendations', 1, 1)",
     "INSERT INTO accounts (id, instance, owner, label, state, state_code, state_detail, sync_token, created_at, updated_at)
