@@ -48,6 +48,10 @@ run: build ## build and serve; MUSIC=/path/to/music, else the demo library on th
 tour: build ## the README's tour with curl and jq, against a fresh host on the demo library
 	examples/curl/with-demo.sh $(HOST) examples/curl/tour.sh
 
+.PHONY: identity
+identity: build ## a user's and an API key's whole life with curl and jq, against a fresh host
+	ZOTIFY__AUTH__REGISTRATION=invite examples/curl/with-demo.sh $(HOST) examples/curl/identity.sh
+
 # The tests load plugins as files, so all of them are built first.
 .PHONY: check
 check: ## format, lints, unit and integration tests on SQLite; no root

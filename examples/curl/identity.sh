@@ -1,17 +1,18 @@
 #!/bin/sh
 # The whole life of a user and of an API key against a running host; stops at the first unexpected answer. Needs curl and jq.
-#   ZOTIFY_URL             the host               http://127.0.0.1:8080
-#   ZOTIFY_ADMIN           an admin's name        admin
-#   ZOTIFY_ADMIN_PASSWORD  the admin's password
+#   BASE           the host                           http://127.0.0.1:8080
+#   ZOTIFY_USER    an admin's name                    admin
+#   PASSWORD_FILE  the file with the admin's password data/admin-password
 # The host must take new users: auth.registration is `invite` or `open`.
 # shellcheck disable=SC2016  # $name in single quotes is jq's
 set -eu
 for tool in curl jq; do command -v "$tool" >/dev/null || { echo "missing: $tool" >&2; exit 2; }; done
 
-base=${ZOTIFY_URL:-http://127.0.0.1:8080}
+base=${BASE:-http://127.0.0.1:8080}
 base=${base%/}
-admin_name=${ZOTIFY_ADMIN:-admin}
-: "${ZOTIFY_ADMIN_PASSWORD:?set it to the password of $admin_name}"
+admin_name=${ZOTIFY_USER:-admin}
+# The file is gone after the first sign-in.
+admin_password=$(cat "${PASSWORD_FILE:-data/admin-password}")
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 user_name=visitor-$$-$(date +%s)
@@ -66,7 +67,7 @@ sign_in() {
 }
 
 # An admin invites.
-sign_in "$admin_name" "$ZOTIFY_ADMIN_PASSWORD"
+sign_in "$admin_name" "$admin_password"
 admin_token=$token
 step "$admin_name signs in"
 as_token "$admin_token"

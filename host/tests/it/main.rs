@@ -18,7 +18,6 @@ mod crash;
 mod docs;
 mod edge;
 mod endpoints;
-mod examples;
 mod fan_out;
 mod fire;
 mod history;
