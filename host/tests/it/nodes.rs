@@ -179,7 +179,7 @@ async fn nodes_that_start_together_share_everything() {
         let a = a.admin().await;
         let status = |node: &TestApp| {
             let token = a.request(reqwest::Method::GET, "/").build().unwrap().headers()["authorization"].clone();
-            node.request(reqwest::Method::GET, "/api/auth/status").header("authorization", token)
+            node.anonymous(reqwest::Method::GET, "/api/auth/status").header("authorization", token)
         };
         let me = b.send(status(&b)).await.expect(200);
         assert!(me.to_string().contains("root-of-tests"), "{me}");

@@ -31,8 +31,9 @@ async fn what_a_killed_node_ran_is_finished_by_the_other() {
         let (folder, port) = (dir.path().join(name), free_port());
         offer(&plugin("zotify_plugin_local"), &folder.join("plugins"));
         let config = format!(
-            "[server]\nmode = \"dev\"\nlisten = \"127.0.0.1:{port}\"\n{section}\n[providers.local]\nplugin = \"local\"\n\
-             settings = {{ folders = [{:?}] }}\n",
+            "[server]\nmode = \"dev\"\nlisten = \"127.0.0.1:{port}\"\n{section}\n\
+             [quotas]\nrequests_per_minute = 1000000\n[limits]\nrequests_per_minute_per_address = 0\n\
+             [providers.local]\nplugin = \"local\"\nsettings = {{ folders = [{:?}] }}\n",
             dir.path().join("music")
         );
         std::fs::write(folder.join("zotify.toml"), config).unwrap();
