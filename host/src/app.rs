@@ -13,12 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     accounts::Account,
     audit,
-    auth::{
-        self, LastUse, Passwords, Tokens,
-        bootstrap::BootstrapError,
-        keys::{self, Uses},
-        tokens,
-    },
+    auth::{self, LastUse, Passwords, Tokens, bootstrap::BootstrapError, keys, tokens},
     backup::{self, UpdateError},
     config::Config,
     db::{Db, api_keys::LiveKey, sessions::LiveSession},
@@ -44,12 +39,10 @@ pub struct App {
     pub tokens: Tokens,
     /// Who is signed in, by session.
     pub recent_sessions: Recent<LiveSession>,
-    /// When sessions were last used.
+    /// When sessions and API keys were last used.
     pub last_use: LastUse,
     /// API keys, by prefix and by id.
     pub recent_keys: Recent<LiveKey>,
-    /// When API keys were last used on this node.
-    pub key_uses: Uses,
     /// Which accounts a user sees, by user.
     pub recent_accounts: Recent<Arc<[Account]>>,
     /// How often who asked.
@@ -162,7 +155,6 @@ impl App {
             recent_sessions: Recent::default(),
             last_use: LastUse::default(),
             recent_keys: Recent::default(),
-            key_uses: Uses::default(),
             recent_accounts: Recent::default(),
             rates: Rates::default(),
             providers,

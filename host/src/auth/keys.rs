@@ -3,15 +3,13 @@
 pub mod bootstrap;
 pub mod manage;
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
-
 use aws_lc_rs::{constant_time, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::principal::user_disabled;
+use super::{
+    last_use::{self, Used},
+    principal::user_disabled,
+};
 use crate::{
     AppState,
     db::{self, api_keys::LiveKey, now_ms},
@@ -25,10 +23,6 @@ const MARK: &str = "ztf_";
 const PREFIX: usize = MARK.len() + 8;
 /// Characters of a key: the mark, and 32 random bytes in base64.
 const LENGTH: usize = MARK.len() + 43;
-/// How exactly it is known when a key was last used, in milliseconds.
-const USE_EXACTNESS: i64 = 60 * 1000;
-/// Keys whose last use is remembered at most.
-const MAX_USES: usize = 10_000;
 
 /// A new key.
 pub struct NewSecret {
@@ -60,48 +54,6 @@ pub fn is_key(text: &str) -> bool {
     text.len() == LENGTH && text.strip_prefix(MARK).is_some_and(|random| random.bytes().all(is_base64))
 }
 
-/// When keys were last used on this node, so that not every request writes it down.
-#[derive(Default)]
-pub struct Uses(Mutex<HashMap<String, i64>>);
-
-impl Uses {
-    /// Whether a use at `now` should be written down, `written` being what the database knows (both Unix milliseconds).
-    fn is_due(&self, id: &str, written: Option<i64>, now: i64) -> bool {
-        let recent = |at: i64| now.saturating_sub(at) < USE_EXACTNESS;
-        if written.is_some_and(recent) {
-            return false;
-        }
-        let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if uses.get(id).copied().is_some_and(recent) {
-            return false;
-        }
-        if uses.len() >= MAX_USES {
-            uses.clear();
-        }
-        uses.insert(id.to_owned(), now);
-        true
-    }
-}
-
-/// Writes down that a key was used, beside the request that used it.
-fn note_use(app: &AppState, key: &LiveKey) {
-    let now = now_ms();
-    if !app.key_uses.is_due(&key.id, key.last_used_at, now) {
-        return;
-    }
-    let (app, id) = (app.clone(), key.id.clone());
-    app.tasks.clone().spawn(async move {
-        let write = async {
-            let mut tx = app.db.write().await?;
-            db::api_keys::set_last_used(&mut tx, &id, now).await?;
-            tx.commit().await
-        };
-        if let Err(error) = write.await {
-            tracing::warn!("the last use of API key {id} can't be written down: {error}");
-        }
-    });
-}
-
 /// The key that this is, if it may be used now.
 ///
 /// # Errors
@@ -119,7 +71,7 @@ pub(super) async fn check(app: &AppState, secret: &str) -> Result<LiveKey, ApiEr
         return Err(ApiError::unauthorized("api_key_expired", "this secret was replaced by a new one and has ended"));
     }
     check_live(&key)?;
-    note_use(app, &key);
+    last_use::note(app, Used::Key(&key));
     Ok(key)
 }
 
@@ -156,19 +108,5 @@ mod tests {
         for bad in ["", "ztf_", &a.secret[1..], &a.secret[..46], &format!("{}=", &a.secret[..46]), &"é".repeat(23)] {
             assert!(!is_key(bad), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_use_is_written_once_a_minute() {
-        let uses = Uses::default();
-        assert!(uses.is_due("a", None, 100_000));
-        assert!(!uses.is_due("a", None, 159_999), "it is being written");
-        assert!(uses.is_due("b", Some(40_000), 100_000));
-        assert!(!uses.is_due("c", Some(40_001), 100_000), "another node wrote it");
-        assert!(uses.is_due("a", Some(100_000), 160_000));
-        for n in 0..2 * MAX_USES {
-            uses.is_due(&n.to_string(), None, 0);
-        }
-        assert!(uses.0.lock().unwrap().len() <= MAX_USES);
     }
 }

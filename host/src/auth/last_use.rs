@@ -1,4 +1,4 @@
-//! When sessions were last used, to the minute and off the path of the requests.
+//! When sessions and API keys were last used, to the minute and off the path of the requests.
 
 use std::{
     collections::HashMap,
@@ -7,15 +7,15 @@ use std::{
 
 use crate::{
     AppState,
-    db::{self, now_ms, sessions::LiveSession},
+    db::{self, api_keys::LiveKey, now_ms, sessions::LiveSession},
 };
 
 /// How exact it is, in milliseconds.
 const EVERY: i64 = 60 * 1000;
-/// Sessions that are remembered at most.
+/// Sessions and keys that are remembered at most.
 const CAPACITY: usize = 10_000;
 
-/// When this node noted a use, by session.
+/// When this node noted a use, by session and key: no two have the same id.
 #[derive(Default)]
 pub struct LastUse(Mutex<HashMap<String, i64>>);
 
@@ -38,21 +38,37 @@ impl LastUse {
     }
 }
 
-/// Notes that a session is used now.
-pub(super) fn note(app: &AppState, session: &LiveSession) {
+/// What somebody uses.
+#[derive(Clone, Copy)]
+pub(super) enum Used<'a> {
+    /// A session.
+    Session(&'a LiveSession),
+    /// An API key.
+    Key(&'a LiveKey),
+}
+
+/// Notes that something is used now.
+pub(super) fn note(app: &AppState, used: Used<'_>) {
     let now = now_ms();
-    if now - session.last_used_at < EVERY || !app.last_use.is_due(&session.id, now) {
+    let (id, known, is_key) = match used {
+        Used::Session(session) => (&session.id, Some(session.last_used_at), false),
+        Used::Key(key) => (&key.id, key.last_used_at, true),
+    };
+    if known.is_some_and(|at| now - at < EVERY) || !app.last_use.is_due(id, now) {
         return;
     }
-    let (app, id) = (app.clone(), session.id.clone());
+    let (app, id) = (app.clone(), id.clone());
     app.tasks.clone().spawn(async move {
         let write = async {
             let mut tx = app.db.write().await?;
-            db::sessions::touch(&mut tx, &id, now).await?;
+            match is_key {
+                true => db::api_keys::set_last_used(&mut tx, &id, now).await?,
+                false => db::sessions::touch(&mut tx, &id, now).await?,
+            }
             tx.commit().await
         };
         if let Err(error) = write.await {
-            tracing::warn!("when a session was last used is not on record: {error}");
+            tracing::warn!("when {id} was last used is not on record: {error}");
         }
     });
 }

@@ -8,7 +8,12 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{Role, Scopes, cookie, keys, last_use, quota::Quota, sessions, signed};
+use super::{
+    Role, Scopes, cookie, keys,
+    last_use::{self, Used},
+    quota::Quota,
+    sessions, signed,
+};
 use crate::{
     App, AppState,
     db::{self, api_keys::LiveKey, now_ms, sessions::LiveSession},
@@ -188,7 +193,7 @@ impl FromRequestParts<AppState> for Principal {
         check_session(app, &session)?;
         check_password_change(parts, &session)?;
         count(app, parts, &session.user_id, session.quota.as_deref())?;
-        last_use::note(app, &session);
+        last_use::note(app, Used::Session(&session));
         Ok(Self::of_session(session, None, expires_at))
     }
 }
