@@ -87,7 +87,10 @@ impl Name {
 /// Control characters, and those that change how others are shown or show nothing.
 pub(super) fn is_invisible(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// What a new user is made from.
@@ -296,7 +299,18 @@ mod tests {
         assert_eq!(code("ab"), "too_short");
         assert_eq!(code(&"x".repeat(65)), "too_long");
         assert_eq!(code(&"x".repeat(1_000_000)), "too_long");
-        for name in [" anna", "anna ", "an\nna", "an\u{0}na", "an\u{200b}na", "an\u{202e}na"] {
+        for name in [
+            " anna",
+            "anna ",
+            "an\nna",
+            "an\u{0}na",
+            "an\u{200b}na",
+            "an\u{202e}na",
+            "anna\u{fe0f}",
+            "anna\u{3164}",
+            "\u{e0041}anna",
+            "an\u{61c}na",
+        ] {
             assert_eq!(code(name), "invalid_characters", "{name:?}");
         }
         assert!(Name::new("Anna von Österreich").is_ok());
