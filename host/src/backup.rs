@@ -28,7 +28,7 @@ pub use self::{
     schema::{Column, Kind, Table, tables},
 };
 use crate::{
-    config::Config,
+    config::{Config, show},
     db::Db,
     secrets::{self, Secrets, SecretsError},
 };
@@ -150,7 +150,7 @@ impl BackupError {
 /// What to save.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Leave the key out, and the configuration file where it holds the key.
+    /// Leave the key out, and the configuration file where it holds a secret.
     pub without_key: bool,
     /// Replace a file that is there.
     pub force: bool,
@@ -194,9 +194,11 @@ pub async fn to_writer(
     let dump = dump::write(db, &mut archive, progress).await?;
     let key =
         if options.without_key { KeyPlace::LeftOut } else { add_key(config, &mut archive, dump.canary.as_deref())? };
-    if let Some(file) = config.file.as_deref().filter(|_| !options.without_key || !config.file_holds_master_key()) {
+    if let Some(file) = &config.file {
         let text = fs::read(file).map_err(BackupError::file(file))?;
-        archive.add(CONFIGURATION, &text)?;
+        if !options.without_key || !show::holds_secrets(&String::from_utf8_lossy(&text)) {
+            archive.add(CONFIGURATION, &text)?;
+        }
     }
     let manifest = Manifest {
         format: FORMAT,
