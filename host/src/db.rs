@@ -8,6 +8,7 @@ pub mod api_keys;
 pub mod audit;
 pub mod clock;
 pub mod consents;
+pub mod deleted_plays;
 pub mod events;
 pub mod invites;
 pub mod items;

@@ -46,7 +46,7 @@ macro_rules! int {
 
 /// Everything that is held about a user, but for the libraries of their accounts. Columns named `at` or `…_at` are times,
 /// and those of [`JSON`] are documents. No secret and no hash of one is among them.
-pub const SECTIONS: [Section; 17] = [
+pub const SECTIONS: [Section; 18] = [
     text!(
         "profile",
         "id",
@@ -85,6 +85,11 @@ pub const SECTIONS: [Section; 17] = [
         "history",
         "id",
         "SELECT id, uri, played_at, heard_ms, source FROM plays WHERE user_id = $1 AND id > $2"
+    ),
+    text!(
+        "deleted_plays",
+        "id",
+        "SELECT id, uri, begins_at, ends_at FROM deleted_plays WHERE user_id = $1 AND id > $2"
     ),
     text!("consents", "id", "SELECT id, purpose, given, at FROM consents WHERE user_id = $1 AND id > $2"),
     text!(
@@ -233,7 +238,7 @@ fn value(row: &AnyRow, n: usize, name: &str) -> sqlx::Result<Value> {
 
 /// Statements that erase a user (`$1`), at most `$2` rows at a time. Each is run until it finds nothing more. What a plugin
 /// keeps for an account has to go before the account.
-pub const ERASE: [&str; 14] = [
+pub const ERASE: [&str; 15] = [
     "DELETE FROM jobs WHERE kind <> 'privacy.erase' AND id IN
        (SELECT id FROM jobs WHERE kind <> 'privacy.erase' AND (user_id = $1 OR subject = $1 OR payload LIKE '%' || $1 || '%'
           OR subject IN (SELECT id FROM accounts WHERE owner = $1)) LIMIT $2)",
@@ -248,6 +253,7 @@ pub const ERASE: [&str; 14] = [
     "DELETE FROM accounts WHERE id IN (SELECT id FROM accounts WHERE owner = $1 LIMIT $2)",
     "DELETE FROM likes WHERE user_id = $1 AND uri IN (SELECT uri FROM likes WHERE user_id = $1 LIMIT $2)",
     "DELETE FROM plays WHERE id IN (SELECT id FROM plays WHERE user_id = $1 LIMIT $2)",
+    "DELETE FROM deleted_plays WHERE id IN (SELECT id FROM deleted_plays WHERE user_id = $1 LIMIT $2)",
     "DELETE FROM consents WHERE id IN (SELECT id FROM consents WHERE user_id = $1 LIMIT $2)",
     "DELETE FROM user_preferences WHERE user_id IN (SELECT user_id FROM user_preferences WHERE user_id = $1 LIMIT $2)",
     "DELETE FROM invites WHERE id IN (SELECT id FROM invites WHERE created_by = $1 AND used_at IS NULL LIMIT $2)",

@@ -36,6 +36,7 @@ const FIXTURE: &[&str] = &[
      VALUES ('invite-of-@', 'hash-of-@', 'user', NULL, NULL, 1, 2, 2, $1)",
     "INSERT INTO likes (user_id, uri, liked_at, written_through) VALUES ($1, 'local:track:@-liked', 1, 0)",
     "INSERT INTO plays VALUES ('@-play', $1, 'local:track:@-played', 1, 2, '@-source')",
+    "INSERT INTO deleted_plays VALUES ('@-deletion', $1, 'nas:track:@-unplayed', 1, 2)",
     "INSERT INTO consents VALUES ('@-consent', $1, 'recommendations', 1, 1)",
     "INSERT INTO accounts (id, instance, owner, label, state, state_code, state_detail, sync_token, created_at, updated_at)
      VALUES ('@-account', 'nas', $1, '@-label', 'failed', '@-code', '@-detail', '@-hidden-token', 1, 1)",
