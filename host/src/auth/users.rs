@@ -13,6 +13,7 @@ use crate::{
     db::{self, Db, now_ms, users::User},
     error::{ApiError, FieldError},
     events::{self, Event},
+    jobs::{self, erase::Erase},
 };
 
 /// What a user may do.
@@ -219,7 +220,7 @@ pub async fn check_not_last_admin(tx: &mut db::Tx, user: &User) -> Result<(), Ap
 /// there is no such user. Forget recent sessions and keys once it is committed.
 ///
 /// # Errors
-/// 409 `last_admin`, or when the database fails.
+/// 409 `last_admin` or `user_being_erased`, or when the database fails.
 pub async fn change(tx: &mut db::Tx, id: &str, change: Change, actor: Actor<'_>) -> Result<Option<User>, ApiError> {
     let Some(before) = lock_for_change(tx, id).await? else { return Ok(None) };
     let mut user = before.clone();
@@ -231,6 +232,10 @@ pub async fn change(tx: &mut db::Tx, id: &str, change: Change, actor: Actor<'_>)
         check_not_last_admin(tx, &before).await?;
     }
     db::users::update_rights(tx, &user).await?;
+    let enabled = user.disabled == 0 && before.disabled != 0;
+    if enabled && jobs::unfinished(tx, &Erase::key(id)).await?.is_some() {
+        return Err(ApiError::conflict("user_being_erased", "this user asked to be erased, and that has begun"));
+    }
     let disabled = user.disabled != 0 && before.disabled == 0;
     let ended = if disabled { db::sessions::revoke_all(tx, id, None).await? } else { 0 };
     let data = json!({

@@ -289,18 +289,7 @@ pub async fn lock_out(tx: &mut Tx, user_id: &str) -> sqlx::Result<bool> {
     Ok(true)
 }
 
-/// How many admins may sign in, besides this user.
-///
-/// # Errors
-/// When the database fails.
-pub async fn other_admins(tx: &mut Tx, user_id: &str) -> sqlx::Result<i64> {
-    sqlx::query_scalar("SELECT COUNT(*) FROM users WHERE role = 'admin' AND disabled = 0 AND id <> $1")
-        .bind(user_id.to_owned())
-        .fetch_one(&mut **tx)
-        .await
-}
-
-/// How many of a user's jobs run.
+/// The ids of a user's jobs that run.
 ///
 /// # Errors
 /// When the database fails.
@@ -346,7 +335,7 @@ pub async fn finish(tx: &mut Tx, user_id: &str, receipt: &str, job: &str, payloa
         .bind(now_ms())
         .execute(&mut **tx)
         .await?;
-    sqlx::query("UPDATE jobs SET payload = $2 WHERE id = $1")
+    sqlx::query("UPDATE jobs SET payload = $2, checkpoint = NULL, dedupe_key = NULL WHERE id = $1")
         .bind(job.to_owned())
         .bind(payload.to_owned())
         .execute(&mut **tx)

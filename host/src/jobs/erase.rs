@@ -35,6 +35,11 @@ impl Erase {
         Self { user: Some(user.into()), receipt: receipt.into() }
     }
 
+    /// The key of the one job that erases a user.
+    pub fn key(user: &str) -> String {
+        format!("{}:{user}", Self::NAME)
+    }
+
     /// Everything but the user's row.
     async fn sweep(&self, ctx: &JobContext, user: &str) -> Result<(), JobError> {
         let mut erased = 0;

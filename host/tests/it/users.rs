@@ -1,10 +1,22 @@
 //! What admins do about users.
 
+use std::time::{Duration, Instant};
+
 use reqwest::Method;
 use serde_json::{Value, json};
-use zotify_host::{auth::keys::NewSecret, db};
+use tokio::{sync::oneshot, time::sleep};
+use zotify_host::{
+    audit::Actor,
+    auth::{
+        Role,
+        keys::NewSecret,
+        users::{Change, change},
+    },
+    db::{self, Dialect},
+    privacy::erasure,
+};
 
-use crate::support::{PASSWORD, Reply, TestApp};
+use crate::support::{PASSWORD, PATIENCE, Reply, TestApp};
 
 async fn id(host: &TestApp, name: &str) -> String {
     db::users::find_by_name(host.app.db.read(), name).await.unwrap().unwrap().id
@@ -184,6 +196,41 @@ async fn two_admins_cannot_remove_each_other_at_once() {
         let admins: i64 = sqlx::query_scalar(sql).fetch_one(host.app.db.read()).await.unwrap();
         assert_eq!(admins, 1);
     }
+}
+
+#[tokio::test]
+async fn an_admin_who_is_being_erased_does_not_count() {
+    let host = with_one_admin().await;
+    host.make_user("anna", true).await;
+    let (root, anna) = (id(&host, "root-of-tests").await, id(&host, "anna").await);
+    let mut erasing = host.app.db.write().await.unwrap();
+    erasure::begin(&mut erasing, &root).await.unwrap();
+    let (app, (started, process)) = (host.app.clone(), oneshot::channel());
+    let demoting = tokio::spawn(async move {
+        let mut tx = app.db.write().await.unwrap();
+        if app.db.dialect() == Dialect::Postgres {
+            let sql = "SELECT CAST(pg_backend_pid() AS BIGINT)";
+            started.send(sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut *tx).await.unwrap()).unwrap();
+        }
+        let role = Change { role: Some(Role::User), ..Change::default() };
+        let changed = change(&mut tx, &anna, role, Actor::COMMAND).await;
+        tx.commit().await.unwrap();
+        changed
+    });
+    // SQLite has one writer. On PostgreSQL the second transaction is under way, and has to wait for the first.
+    if host.app.db.dialect() == Dialect::Postgres {
+        let process = process.await.unwrap();
+        let waits = "SELECT CAST(COUNT(*) AS BIGINT) FROM pg_locks WHERE NOT granted AND pid = $1";
+        let since = Instant::now();
+        while !demoting.is_finished()
+            && sqlx::query_scalar::<_, i64>(waits).bind(process).fetch_one(host.app.db.read()).await.unwrap() == 0
+        {
+            assert!(since.elapsed() < PATIENCE, "it neither waits nor ends");
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+    erasing.commit().await.unwrap();
+    assert_eq!(demoting.await.unwrap().unwrap_err().code(), "last_admin");
 }
 
 #[tokio::test]

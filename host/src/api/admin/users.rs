@@ -166,7 +166,8 @@ fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<Quota>>,
 /// Changes a user's role, quota, or whether they may sign in.
 ///
 /// # Errors
-/// 403 `admin_required` or `session_required`, 404 `user_not_found`, 409 `last_admin`, 422 with the fields that are wrong.
+/// 403 `admin_required` or `session_required`, 404 `user_not_found`, 409 `last_admin` or
+/// `user_being_erased`, 422 with the fields that are wrong.
 #[utoipa::path(
     patch, path = "/api/admin/users/{id}", operation_id = "update_user", tag = "Admin", request_body = UserPatch,
     params(("id" = String, Path, description = "The user's id.")),
