@@ -25,8 +25,6 @@ use crate::{
 const LIST: &str = "invites";
 /// How long an invitation lives where nothing is said, in seconds.
 const DEFAULT_LIFE: i64 = 7 * 24 * 60 * 60;
-/// How long ended invitations stay on record, in milliseconds.
-const KEEP_ENDED: i64 = 90 * 24 * 60 * 60 * 1000;
 
 /// Where an invitation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -168,7 +166,6 @@ pub async fn create_invite(
         used_by: None,
     };
     let mut tx = app.db.write().await?;
-    db::invites::forget_ended(&mut tx, now - KEEP_ENDED).await?;
     db::invites::insert(&mut tx, &row, &hash).await?;
     let data = serde_json::json!({ "role": row.role });
     events::emit(&mut tx, Event { kind: "invite.created", subject: Some(&row.id), user: None, data }).await?;
