@@ -293,10 +293,10 @@ pub async fn lock_out(tx: &mut Tx, user_id: &str) -> sqlx::Result<bool> {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn running_jobs(db: impl AnyExecutor<'_>, user_id: &str) -> sqlx::Result<i64> {
-    sqlx::query_scalar("SELECT COUNT(*) FROM jobs WHERE user_id = $1 AND state = 'running'")
+pub async fn running_jobs(db: impl AnyExecutor<'_>, user_id: &str) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar("SELECT id FROM jobs WHERE user_id = $1 AND state = 'running'")
         .bind(user_id.to_owned())
-        .fetch_one(db)
+        .fetch_all(db)
         .await
 }
 

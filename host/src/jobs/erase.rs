@@ -117,7 +117,7 @@ async fn forget_notes(ctx: &JobContext, accounts: &[(String, String)]) -> Result
 /// The user's own jobs were told to stop. One that does not in time finds its row gone, and writes nothing more.
 async fn wait_for_jobs(ctx: &JobContext, user: &str) -> Result<(), JobError> {
     let until = Instant::now() + JOBS_STOP;
-    while Instant::now() < until && db::privacy::running_jobs(ctx.app.db.read(), user).await? > 0 {
+    while Instant::now() < until && !db::privacy::running_jobs(ctx.app.db.read(), user).await?.is_empty() {
         if ctx.cancelled().run_until_cancelled(sleep(LOOK)).await.is_none() {
             return Err(JobError::Cancelled);
         }

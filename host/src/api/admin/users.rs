@@ -23,7 +23,7 @@ use crate::{
         quota::Quota,
         users::{self, Change, Name},
     },
-    db::{self, users::User},
+    db::{self, plugin_kv::Scope, users::User},
     error::{ApiError, ApiResult},
     events::{self, Event},
 };
@@ -198,8 +198,8 @@ pub async fn update_user(
     Ok(Json(user.into()))
 }
 
-/// Deletes a user with all that is theirs: sessions, keys, accounts, library, likes, history. What the audit log says of
-/// them stays, until its time is over or they asked for erasure before.
+/// Deletes a user with all that is theirs: sessions, keys, accounts and what plugins keep for them, library, likes,
+/// history. What the audit log says of them stays, until its time is over or they asked for erasure before.
 ///
 /// # Errors
 /// 403 `admin_required` or `session_required`, 404 `user_not_found`, 409 `last_admin`.
@@ -221,7 +221,7 @@ pub async fn delete_user(
     let user = users::lock_for_change(&mut tx, &id).await?.ok_or_else(not_found)?;
     users::check_not_last_admin(&mut tx, &user).await?;
     db::users::remove(&mut tx, &id).await?;
-    let data = json!({ "role": user.role });
+    let data = json!({ "role": user.role, "invites_withdrawn": withdrawn });
     events::emit(&mut tx, Event { kind: "user.deleted", subject: Some(&id), user: None, data: data.clone() }).await?;
     let entry = Entry {
         action: "user.deleted",
@@ -229,6 +229,12 @@ pub async fn delete_user(
         actor: Actor::principal(&principal, &origin),
         user: Some(&id),
         data,
+    let running = db::privacy::running_jobs(&mut *tx, &id).await?;
+    let withdrawn = db::invites::withdraw_for_admins(&mut tx, &id).await?;
+    // What plugins keep for the accounts, tokens among it, refers to no row that could take it along.
+    for (account, instance) in &db::privacy::accounts(&mut *tx, &id).await? {
+        db::plugin_kv::remove_all(&mut tx, Scope { instance, account }).await?;
+    }
         personal: json!({ "name": user.name }),
     };
     audit::record(&mut tx, entry).await?;
@@ -245,4 +251,6 @@ fn user_id(text: &str) -> ApiResult<String> {
 
 fn not_found() -> ApiError {
     ApiError::not_found("user_not_found", "there is no such user")
+    // Those of other nodes stop when they find their rows gone.
+    running.iter().for_each(|job| app.jobs.stop(job));
 }
