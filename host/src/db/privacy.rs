@@ -6,7 +6,7 @@ use sqlx::{
     any::{AnyExecutor, AnyRow},
 };
 
-use super::{Tx, now_ms};
+use super::{Tx, now_ms, state};
 use crate::api::rfc3339;
 
 /// Rows that are read at once.
@@ -139,11 +139,12 @@ pub const SECTIONS: [Section; 17] = [
          FROM audit_personal p JOIN audit_log l ON l.seq = p.seq
          WHERE (p.actor_id = $1 OR p.user_id = $1) AND l.seq > $2"
     ),
+    // The address may be empty: those from everywhere.
     text!(
         "sign_in_failures",
         "address",
         "SELECT address, failures, last_at, blocked_until FROM sign_in_failures
-         WHERE name_key = (SELECT name_key FROM users WHERE id = $1) AND address > $2"
+         WHERE name_key = (SELECT name_key FROM users WHERE id = $1) AND (address > $2 OR $2 = '')"
     ),
 ];
 
@@ -231,6 +232,12 @@ fn value(row: &AnyRow, n: usize, name: &str) -> sqlx::Result<Value> {
     Ok(if is_time { rfc3339(number).into() } else { number.into() })
 }
 
+const EVENTS: &str = "DELETE FROM events WHERE id IN
+     (SELECT id FROM events WHERE user_id = $1 OR subject = $1 OR data LIKE '%' || $1 || '%'
+        OR subject IN (SELECT id FROM accounts WHERE owner = $1) LIMIT $2)";
+const AUDIT_PERSONAL: &str = "DELETE FROM audit_personal WHERE seq IN
+     (SELECT seq FROM audit_personal WHERE actor_id = $1 OR user_id = $1 OR data LIKE '%' || $1 || '%' LIMIT $2)";
+
 /// Statements that erase a user (`$1`), at most `$2` rows at a time. Each is run until it finds nothing more. What a plugin
 /// keeps for an account has to go before the account.
 pub const ERASE: [&str; 14] = [
@@ -242,9 +249,7 @@ pub const ERASE: [&str; 14] = [
         WHERE a.owner = $1 LIMIT $2)",
     "DELETE FROM pull_runs WHERE id IN
        (SELECT r.id FROM pull_runs r JOIN accounts a ON a.id = r.account_id WHERE a.owner = $1 LIMIT $2)",
-    "DELETE FROM events WHERE id IN
-       (SELECT id FROM events WHERE user_id = $1 OR subject = $1 OR data LIKE '%' || $1 || '%'
-          OR subject IN (SELECT id FROM accounts WHERE owner = $1) LIMIT $2)",
+    EVENTS,
     "DELETE FROM accounts WHERE id IN (SELECT id FROM accounts WHERE owner = $1 LIMIT $2)",
     "DELETE FROM likes WHERE user_id = $1 AND uri IN (SELECT uri FROM likes WHERE user_id = $1 LIMIT $2)",
     "DELETE FROM plays WHERE id IN (SELECT id FROM plays WHERE user_id = $1 LIMIT $2)",
@@ -256,8 +261,7 @@ pub const ERASE: [&str; 14] = [
     "UPDATE invites SET note = NULL, used_by = NULL WHERE id IN (SELECT id FROM invites WHERE used_by = $1 LIMIT $2)",
     "DELETE FROM sign_in_failures WHERE name_key = (SELECT name_key FROM users WHERE id = $1) AND address IN
        (SELECT address FROM sign_in_failures WHERE name_key = (SELECT name_key FROM users WHERE id = $1) LIMIT $2)",
-    "DELETE FROM audit_personal WHERE seq IN
-       (SELECT seq FROM audit_personal WHERE actor_id = $1 OR user_id = $1 OR data LIKE '%' || $1 || '%' LIMIT $2)",
+    AUDIT_PERSONAL,
 ];
 
 /// Runs one of [`ERASE`]; answers how many rows it took.
@@ -324,12 +328,23 @@ pub async fn insert_erasure(tx: &mut Tx, receipt: &str) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// The last step: the user's row goes, the receipt says so, and the job's payload, which named the user, is `payload`.
+/// The last step: the user's row goes, with what was written about the user since the rest went, such as a sign-in that was
+/// refused; the receipt says so, and of the job's columns none names the user any more: its
+/// payload is `payload`.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn finish(tx: &mut Tx, user_id: &str, receipt: &str, job: &str, payload: &str) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM users WHERE id = $1").bind(user_id.to_owned()).execute(&mut **tx).await?;
+    let name_key: Option<String> = sqlx::query_scalar("DELETE FROM users WHERE id = $1 RETURNING name_key")
+        .bind(user_id.to_owned())
+        .fetch_optional(&mut **tx)
+        .await?;
+    sqlx::query("DELETE FROM sign_in_failures WHERE name_key = $1").bind(name_key).execute(&mut **tx).await?;
+    // Nobody writes an event or to the audit log from here to the end.
+    state::lock(tx, "events").await?;
+    for statement in [EVENTS, AUDIT_PERSONAL] {
+        erase(tx, statement, user_id, i64::MAX).await?;
+    }
     sqlx::query("UPDATE erasures SET erased_at = $2 WHERE receipt = $1")
         .bind(receipt.to_owned())
         .bind(now_ms())

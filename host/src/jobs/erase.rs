@@ -43,7 +43,7 @@ impl Erase {
     /// Everything but the user's row.
     async fn sweep(&self, ctx: &JobContext, user: &str) -> Result<(), JobError> {
         let mut erased = 0;
-        let accounts = db::privacy::accounts(ctx.app.db.read(), user).await?;
+        let accounts = note_accounts(ctx, user).await?;
         forget_notes(ctx, &accounts).await?;
         for statement in db::privacy::ERASE {
             loop {
@@ -102,6 +102,21 @@ impl Job for Erase {
     }
 }
 register_job!(Erase);
+
+/// The user's accounts, pairs of id and instance, also those whose rows went in an earlier run: what a plugin keeps for them
+/// may still be there.
+async fn note_accounts(ctx: &JobContext, user: &str) -> Result<Vec<(String, String)>, JobError> {
+    let mut accounts: Vec<_> = ctx.checkpoint().unwrap_or_default();
+    let mut tx = ctx.app.db.write().await?;
+    for account in db::privacy::accounts(&mut *tx, user).await? {
+        if !accounts.contains(&account) {
+            accounts.push(account);
+        }
+    }
+    ctx.save_checkpoint(&mut tx, &accounts).await?;
+    tx.commit().await?;
+    Ok(accounts)
+}
 
 /// Removes what plugins keep for accounts: pairs of id and instance.
 async fn forget_notes(ctx: &JobContext, accounts: &[(String, String)]) -> Result<(), JobError> {
