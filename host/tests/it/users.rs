@@ -249,6 +249,48 @@ async fn a_deleted_user_is_gone_with_all_that_was_theirs() {
 }
 
 #[tokio::test]
+async fn who_looked_at_users_is_on_record() {
+    let host = TestApp::start().await.admin().await;
+    host.make_user("anna", false).await;
+    let anna = id(&host, "anna").await;
+    let (user, of_anna) = (format!("/api/admin/users/{anna}"), format!("?user={anna}"));
+    for path in [
+        "/api/admin/users?q=ann&role=user",
+        &user,
+        "/api/admin/sessions?limit=5",
+        &format!("/api/admin/sessions{of_anna}"),
+        &format!("/api/admin/sessions?user={}", "x".repeat(3000)),
+        "/api/admin/keys",
+        &format!("/api/admin/keys{of_anna}"),
+        "/api/admin/invites",
+    ] {
+        host.get(path).await.expect(200);
+    }
+    host.get(&format!("/api/admin/users/{}", ulid::Ulid::nil())).await.expect_problem(404, "user_not_found");
+    let log = host.get("/api/admin/audit?limit=200").await.expect(200);
+    let mut read: Vec<_> = log["data"].as_array().unwrap().iter().collect();
+    read.retain(|entry| entry["action"].as_str().is_some_and(|action| action.ends_with(".read")));
+    read.reverse();
+    let told: Vec<_> =
+        read.iter().map(|entry| (entry["action"].as_str().unwrap(), &entry["data"], &entry["user"]["id"])).collect();
+    let (of_anna, of_all) = (&json!(anna), &Value::Null);
+    let expected = [
+        ("users.read", &json!({"users": 1}), of_all),
+        ("users.read", &json!({"users": 1}), of_anna),
+        ("sessions.read", &json!({"sessions": 1}), of_all),
+        ("sessions.read", &json!({"sessions": 0}), of_anna),
+        ("sessions.read", &json!({"sessions": 0}), of_all),
+        ("keys.read", &json!({"keys": 0}), of_all),
+        ("keys.read", &json!({"keys": 0}), of_anna),
+        ("invites.read", &json!({"invites": 0}), of_all),
+    ];
+    assert_eq!(told, expected);
+    let root = id(&host, "root-of-tests").await;
+    assert!(read.iter().all(|entry| entry["actor"]["id"] == root), "{read:#?}");
+    assert_eq!(read[0]["personal"]["details"], json!({"q": "ann", "role": "user", "disabled": null}));
+}
+
+#[tokio::test]
 async fn users_are_for_admins_who_signed_in() {
     let mut host = TestApp::start().await.admin().await;
     let root = id(&host, "root-of-tests").await;

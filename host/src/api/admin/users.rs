@@ -12,6 +12,7 @@ pub use self::create::*;
 use crate::{
     AppState,
     api::{
+        admin::put_on_record,
         auth::body::SmallJson,
         extract::{Json, Path, Query},
         page::{Page, Paging, invalid_cursor},
@@ -88,7 +89,7 @@ pub struct UserFilter {
     disabled: Option<bool>,
 }
 
-/// All users, by name.
+/// All users, by name. That they were listed stands in the audit log.
 ///
 /// # Errors
 /// 400 `invalid_query`, `invalid_limit` or `invalid_cursor`, 403 `admin_required` or `session_required`.
@@ -100,6 +101,7 @@ pub struct UserFilter {
 pub async fn list_users(
     State(app): State<AppState>,
     Admin(principal): Admin,
+    origin: Origin,
     paging: Paging,
     Query(filter): Query<UserFilter>,
 ) -> ApiResult<Page<AdminUser>> {
@@ -111,6 +113,7 @@ pub async fn list_users(
     if after.as_ref().is_some_and(|after| after.contains('\0')) {
         return Err(invalid_cursor());
     }
+    let about = json!({ "q": filter.q, "role": filter.role, "disabled": filter.disabled });
     let filter = db::users::Filter {
         name: filter.q.map(|q| Name::fold(&q)),
         role: filter.role.map(|role| role.as_str().to_owned()),
@@ -119,10 +122,13 @@ pub async fn list_users(
         limit: paging.limit() + 1,
     };
     let rows = db::users::page(app.db.read(), filter).await?;
-    Ok(Page::cut(LIST, &paging, rows, |(name_key, _)| name_key.clone()).map(|(_, user)| user.into()))
+    let page = Page::cut(LIST, &paging, rows, |(name_key, _)| name_key.clone());
+    let (actor, data) = (Actor::principal(&principal, &origin), json!({ "users": page.data.len() }));
+    put_on_record(&app, "users.read", actor, None, data, about).await?;
+    Ok(page.map(|(_, user)| user.into()))
 }
 
-/// One user.
+/// One user. That somebody looked stands in the audit log.
 ///
 /// # Errors
 /// 403 `admin_required` or `session_required`, 404 `user_not_found`.
@@ -135,10 +141,13 @@ pub async fn list_users(
 pub async fn get_user(
     State(app): State<AppState>,
     Admin(principal): Admin,
+    origin: Origin,
     Path(id): Path<String>,
 ) -> ApiResult<Json<AdminUser>> {
     principal.require_session()?;
     let user = db::users::find(app.db.read(), &user_id(&id)?).await?.ok_or_else(not_found)?;
+    let actor = Actor::principal(&principal, &origin);
+    put_on_record(&app, "users.read", actor, Some(&user.id), json!({ "users": 1 }), json!({})).await?;
     Ok(Json(user.into()))
 }
 
