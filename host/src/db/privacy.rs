@@ -369,15 +369,26 @@ pub async fn find_erasure(db: impl AnyExecutor<'_>, receipt: &str) -> sqlx::Resu
         .await
 }
 
-/// Forgets plays from before a time (Unix milliseconds), at most `limit`; answers how many.
+/// For [`forget`]: plays.
+pub const OLD_PLAYS: &str = "DELETE FROM plays WHERE id IN (SELECT id FROM plays WHERE played_at < $1 LIMIT $2)";
+/// For [`forget`]: sessions by their end, with their refresh tokens.
+pub const ENDED_SESSIONS: &str = "DELETE FROM sessions WHERE id IN
+    (SELECT id FROM sessions WHERE expires_at < $1 OR revoked_at < $1 LIMIT $2)";
+/// For [`forget`]: keys that were revoked. Those that a configuration set stay: a secret that was revoked must not come back.
+pub const REVOKED_KEYS: &str = "DELETE FROM api_keys WHERE id IN
+    (SELECT id FROM api_keys WHERE revoked_at < $1 AND bootstrap = 0 LIMIT $2)";
+/// For [`forget`]: invitations by their use or their end.
+pub const ENDED_INVITES: &str = "DELETE FROM invites WHERE id IN
+    (SELECT id FROM invites WHERE COALESCE(used_at, expires_at) < $1 LIMIT $2)";
+/// For [`forget`]: failed sign-ins, by name and address.
+pub const OLD_SIGN_IN_FAILURES: &str = "DELETE FROM sign_in_failures WHERE (name_key, address) IN
+    (SELECT name_key, address FROM sign_in_failures WHERE last_at < $1 LIMIT $2)";
+
+/// Forgets what is from before a time (Unix milliseconds), at most `limit` rows; answers how many.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn forget_plays(tx: &mut Tx, before: i64, limit: i64) -> sqlx::Result<u64> {
-    let done = sqlx::query("DELETE FROM plays WHERE id IN (SELECT id FROM plays WHERE played_at < $1 LIMIT $2)")
-        .bind(before)
-        .bind(limit)
-        .execute(&mut **tx)
-        .await?;
+pub async fn forget(tx: &mut Tx, statement: &'static str, before: i64, limit: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query(statement).bind(before).bind(limit).execute(&mut **tx).await?;
     Ok(done.rows_affected())
 }
