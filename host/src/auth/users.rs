@@ -13,6 +13,7 @@ use crate::{
     db::{self, Db, now_ms, users::User},
     error::{ApiError, FieldError},
     events::{self, Event},
+    jobs::{self, erase::Erase},
 };
 
 /// What a user may do.
@@ -218,11 +219,11 @@ pub async fn check_not_last_admin(tx: &mut db::Tx, user: &User) -> Result<(), Ap
     Ok(())
 }
 
-/// Changes a user's rights, with the event and the entries in the audit log; disabling ends the sessions. Nothing where
-/// there is no such user. Forget recent sessions and keys once it is committed.
+/// Changes a user's rights, with the event and the entries in the audit log; disabling ends the sessions, and who is no
+/// admin any more has invited none. Nothing where there is no such user. Forget recent sessions and keys once it is committed.
 ///
 /// # Errors
-/// 409 `last_admin`, or when the database fails.
+/// 409 `last_admin` or `user_being_erased`, or when the database fails.
 pub async fn change(tx: &mut db::Tx, id: &str, change: Change, actor: Actor<'_>) -> Result<Option<User>, ApiError> {
     let Some(before) = lock_for_change(tx, id).await? else { return Ok(None) };
     let mut user = before.clone();
@@ -230,18 +231,25 @@ pub async fn change(tx: &mut db::Tx, id: &str, change: Change, actor: Actor<'_>)
     user.disabled = change.disabled.map_or(user.disabled, i64::from);
     user.must_change_password = change.must_change_password.map_or(user.must_change_password, i64::from);
     user.quota = change.quota.map_or(user.quota, quota_text);
-    if Role::parse(&user.role) != Role::Admin || user.disabled != 0 {
+    let is_admin = Role::parse(&user.role) == Role::Admin && user.disabled == 0;
+    if !is_admin {
         check_not_last_admin(tx, &before).await?;
     }
     db::users::update_rights(tx, &user).await?;
+    let enabled = user.disabled == 0 && before.disabled != 0;
+    if enabled && jobs::unfinished(tx, &Erase::key(id)).await?.is_some() {
+        return Err(ApiError::conflict("user_being_erased", "this user asked to be erased, and that has begun"));
+    }
     let disabled = user.disabled != 0 && before.disabled == 0;
     let ended = if disabled { db::sessions::revoke_all(tx, id, None).await? } else { 0 };
+    let withdrawn = if is_admin { 0 } else { db::invites::withdraw_for_admins(tx, id).await? };
     let data = json!({
         "role": user.role,
         "disabled": user.disabled != 0,
         "must_change_password": user.must_change_password != 0,
         "quota": Quota::parse(user.quota.as_deref()),
         "sessions_ended": ended,
+        "invites_withdrawn": withdrawn,
     });
     let event = Event { kind: "user.updated", subject: Some(id), user: Some(id), data: data.clone() };
     events::emit(tx, event).await?;

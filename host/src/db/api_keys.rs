@@ -253,17 +253,3 @@ pub async fn set_last_used(tx: &mut Tx, id: &str, at: i64) -> sqlx::Result<()> {
         .await?;
     Ok(())
 }
-
-/// Forgets a user's keys that were revoked before a time (Unix milliseconds). Those that a configuration set stay: a secret
-/// that was revoked must not come back.
-///
-/// # Errors
-/// When the database fails.
-pub async fn forget_revoked(tx: &mut Tx, user_id: &str, before: i64) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM api_keys WHERE user_id = $1 AND revoked_at < $2 AND bootstrap = 0")
-        .bind(user_id.to_owned())
-        .bind(before)
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
-}
