@@ -88,6 +88,7 @@ pub fn run(addresses: &[String]) {
         let mut config = Config::load(Some("zotify.toml".as_ref())).expect("a configuration");
         // Requests are counted as ever, against limits that are never met.
         config.quotas.requests_per_minute = 10_000_000;
+        config.quotas.sessions = 10_000;
         config.limits.requests_per_minute_per_address = 10_000_000;
         config.limits.sign_ins_per_minute_per_address = 1_000_000;
         let app = App::start(config).await.expect("the host starts").app;
