@@ -235,11 +235,11 @@ pub async fn change(tx: &mut db::Tx, id: &str, change: Change, actor: Actor<'_>)
     if !is_admin {
         check_not_last_admin(tx, &before).await?;
     }
-    db::users::update_rights(tx, &user).await?;
     let enabled = user.disabled == 0 && before.disabled != 0;
     if enabled && jobs::unfinished(tx, &Erase::key(id)).await?.is_some() {
         return Err(ApiError::conflict("user_being_erased", "this user asked to be erased, and that has begun"));
     }
+    db::users::update_rights(tx, &user).await?;
     let disabled = user.disabled != 0 && before.disabled == 0;
     let ended = if disabled { db::sessions::revoke_all(tx, id, None).await? } else { 0 };
     let withdrawn = if is_admin { 0 } else { db::invites::withdraw_for_admins(tx, id).await? };

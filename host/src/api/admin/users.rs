@@ -229,6 +229,12 @@ pub async fn delete_user(
     let mut tx = app.db.write().await?;
     let user = users::lock_for_change(&mut tx, &id).await?.ok_or_else(not_found)?;
     users::check_not_last_admin(&mut tx, &user).await?;
+    let running = db::privacy::running_jobs(&mut *tx, &id).await?;
+    let withdrawn = db::invites::withdraw_for_admins(&mut tx, &id).await?;
+    // What plugins keep for the accounts, tokens among it, refers to no row that could take it along.
+    for (account, instance) in &db::privacy::accounts(&mut *tx, &id).await? {
+        db::plugin_kv::remove_all(&mut tx, Scope { instance, account }).await?;
+    }
     db::users::remove(&mut tx, &id).await?;
     let data = json!({ "role": user.role, "invites_withdrawn": withdrawn });
     events::emit(&mut tx, Event { kind: "user.deleted", subject: Some(&id), user: None, data: data.clone() }).await?;
@@ -238,12 +244,6 @@ pub async fn delete_user(
         actor: Actor::principal(&principal, &origin),
         user: Some(&id),
         data,
-    let running = db::privacy::running_jobs(&mut *tx, &id).await?;
-    let withdrawn = db::invites::withdraw_for_admins(&mut tx, &id).await?;
-    // What plugins keep for the accounts, tokens among it, refers to no row that could take it along.
-    for (account, instance) in &db::privacy::accounts(&mut *tx, &id).await? {
-        db::plugin_kv::remove_all(&mut tx, Scope { instance, account }).await?;
-    }
         personal: json!({ "name": user.name }),
     };
     audit::record(&mut tx, entry).await?;
@@ -251,6 +251,8 @@ pub async fn delete_user(
     app.recent_sessions.forget();
     app.recent_keys.forget();
     app.recent_accounts.forget();
+    // Those of other nodes stop when they find their rows gone.
+    running.iter().for_each(|job| app.jobs.stop(job));
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -260,6 +262,4 @@ fn user_id(text: &str) -> ApiResult<String> {
 
 fn not_found() -> ApiError {
     ApiError::not_found("user_not_found", "there is no such user")
-    // Those of other nodes stop when they find their rows gone.
-    running.iter().for_each(|job| app.jobs.stop(job));
 }
