@@ -33,6 +33,8 @@ pub struct App {
     pub db: Db,
     /// Seals what must not be readable in the database.
     pub secrets: Secrets,
+    /// What this host knows of the audit log besides the database.
+    pub witness: audit::witness::Witness,
     /// Hashes and checks passwords, a few at a time.
     pub passwords: Passwords,
     /// Signs and checks access tokens.
@@ -146,10 +148,12 @@ impl App {
         })
         .await;
         let notices = providers.subscribe();
+        let witness = audit::witness::Witness::of(&config);
         let app = AppState(Arc::new(Self {
             config,
             db,
             secrets,
+            witness,
             passwords: Passwords::new(),
             tokens: access_tokens,
             recent_sessions: Recent::default(),

@@ -9,6 +9,7 @@ pub mod export;
 pub mod marks;
 pub mod retain;
 pub mod verify;
+pub mod witness;
 
 use std::time::Duration;
 
@@ -142,8 +143,14 @@ pub async fn record(tx: &mut Tx, entry: Entry<'_>) -> sqlx::Result<()> {
 /// When the database fails.
 pub async fn start(app: &AppState) -> sqlx::Result<()> {
     let mut tx = app.db.write().await?;
+    // As in `record`: of several nodes that start, one is the first.
+    db::state::lock(&mut tx, "events").await?;
+    let new = verify::is_new(&mut tx, &app.secrets).await?;
     record(&mut tx, by_host(verify::STARTED, json!({ "version": env!("CARGO_PKG_VERSION") }))).await?;
     config::record_changes(&mut tx, &app.config, &app.secrets).await?;
+    if new {
+        marks::seal_end(&mut tx, &app.secrets).await?;
+    }
     tx.commit().await?;
     seal(app).await;
     let app = app.clone();
@@ -178,7 +185,7 @@ fn by_host(action: &str, data: Value) -> Entry<'_> {
 }
 
 async fn seal(app: &App) {
-    match verify::advance_seal(&app.db, &app.secrets).await {
+    match verify::advance_seal(&app.db, &app.secrets, &app.witness).await {
         Ok(Ok(())) => {}
         Ok(Err(fault)) => tracing::error!("the audit log is not whole, see `zotify-host audit verify`: {fault}"),
         Err(error) => tracing::warn!("the audit log can't be sealed: {error}"),

@@ -287,6 +287,19 @@ impl Db {
         Ok(())
     }
 
+    /// Whether what was committed until now survives a power cut, where that can be had without keeping anybody waiting.
+    ///
+    /// # Errors
+    /// When the database is gone.
+    pub async fn is_flushed(&self) -> sqlx::Result<bool> {
+        if self.dialect == Dialect::Postgres {
+            return Ok(true);
+        }
+        let checkpoint = sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)");
+        let (_, frames, copied): (i64, i64, i64) = checkpoint.fetch_one(&self.read).await?;
+        Ok(frames == copied)
+    }
+
     /// Whether the database takes writes. Changes nothing.
     ///
     /// # Errors

@@ -25,7 +25,12 @@ pub async fn clear(app: &App, now: i64) -> sqlx::Result<()> {
     let settings = &app.config.privacy;
     let since = |days: u32| now - i64::from(days) * DAY;
     let before = since(settings.audit_days);
-    while !app.shutdown.is_cancelled() && audit::retain::remove(&app.db, &app.secrets, before, BATCH).await? > 0 {}
+    for step in audit::retain::due(&app.db, &app.secrets, &app.witness, before, BATCH).await? {
+        if app.shutdown.is_cancelled() {
+            break;
+        }
+        audit::retain::remove(&app.db, &app.secrets, &step).await?;
+    }
     for prefix in audit::retain::SIGN_INS {
         while !app.shutdown.is_cancelled() && erase_sign_ins(app, prefix, since(settings.sign_in_days)).await? > 0 {}
     }

@@ -114,13 +114,16 @@ fn csv(full: &FullRow) -> String {
     cells.map(|cell| csv_cell(&cell)).join(",") + "\r\n"
 }
 
-/// A cell that no spreadsheet takes for a formula.
+/// With what a cell starts that is taken for a formula.
+const FORMULA: [char; 11] = ['=', '+', '-', '@', '＝', '＋', '－', '＠', '\t', '\r', '\n'];
+
+/// A cell that no spreadsheet takes for a formula, nor a part of it where a semicolon is taken for the end of a cell.
 fn csv_cell(text: &str) -> String {
-    let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { "'" } else { "" };
-    if guard.is_empty() && !text.contains(['"', ',', '\r', '\n']) {
-        return text.to_owned();
-    }
-    format!("\"{guard}{}\"", text.replace('"', "\"\""))
+    let parts = text.split(';').map(|part| {
+        let guard = if part.trim_start_matches([' ', '"']).starts_with(FORMULA) { "'" } else { "" };
+        format!("{guard}{}", part.replace('"', "\"\""))
+    });
+    format!("\"{}\"", parts.collect::<Vec<_>>().join(";"))
 }
 
 #[cfg(test)]
@@ -129,9 +132,11 @@ mod tests {
 
     #[test]
     fn cells_are_quoted_and_never_formulas() {
-        assert_eq!(csv_cell("plain"), "plain");
+        assert_eq!(csv_cell("plain"), "\"plain\"");
+        assert_eq!(csv_cell("a;b; c"), "\"a;b; c\"");
+        assert_eq!(csv_cell("a;=1;\"=2; @x"), "\"a;'=1;'\"\"=2;' @x\"");
         assert_eq!(csv_cell("a,\"b\"\nc"), "\"a,\"\"b\"\"\nc\"");
-        for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"] {
+        for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1", "＋1", "－1", "＠x"] {
             assert_eq!(csv_cell(formula), format!("\"'{formula}\""));
         }
     }

@@ -79,6 +79,15 @@ pub async fn set_sealed(tx: &mut Tx, secrets: &Secrets, key: &str, mark: &Mark) 
     db::state::set(tx, key, &bytes).await
 }
 
+/// Seals the end of the log as it is: the first seal of a log, or of a key.
+///
+/// # Errors
+/// When the database or the system's cryptography fails.
+pub async fn seal_end(tx: &mut Tx, secrets: &Secrets) -> sqlx::Result<()> {
+    let end = head(&mut **tx).await?.unwrap_or_default();
+    set_sealed(tx, secrets, SEAL, &end).await
+}
+
 /// Makes the oldest row that is left the start of the log, under a new key: the former anchor is lost with its key.
 ///
 /// # Errors

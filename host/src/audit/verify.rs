@@ -6,17 +6,18 @@ use utoipa::ToSchema;
 use super::{
     chain,
     marks::{self, Broken, Mark},
+    witness::Witness,
 };
 use crate::{
     db::{
-        self, Db,
+        self, Db, Tx,
         audit::{AuditRow, FullRow},
     },
     secrets::Secrets,
 };
 
 /// Rows that are read at once.
-const PAGE: i64 = 500;
+pub(super) const PAGE: i64 = 500;
 /// How far from its place a row is looked for, in rows.
 const FAR: i64 = 100_000;
 /// What every host writes when it starts, and seals.
@@ -144,7 +145,7 @@ impl Walk {
     }
 
     /// Whether the log ends where it should.
-    fn end(&self, head: Option<&Mark>) -> Result<(), Fault> {
+    pub(super) fn end(&self, head: Option<&Mark>) -> Result<(), Fault> {
         let cut = |seq: i64| {
             let detail = format!("the log ends before row {seq}, which was written");
             Fault::new(self.last.seq.saturating_add(1), FaultKind::TailRemoved, detail)
@@ -186,7 +187,8 @@ fn displaced(row: &AuditRow) -> Fault {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn verify(db: &Db, secrets: &Secrets) -> sqlx::Result<Report> {
+pub async fn verify(db: &Db, secrets: &Secrets, witness: &Witness) -> sqlx::Result<Report> {
+    let known = witness.sealed().await;
     let mut tx = db.snapshot().await?;
     let mut report = Report::default();
     let anchor = marks::sealed(&mut *tx, secrets, marks::ANCHOR).await?;
@@ -217,14 +219,16 @@ pub async fn verify(db: &Db, secrets: &Secrets) -> sqlx::Result<Report> {
     }
     report.fault = walk.end(head.as_ref()).err();
     if report.fault.is_none() && seal.is_none() && host_ran {
-        let detail = "the host sealed the log when it started, and the seal is gone";
-        report.fault = Some(Fault::new(walk.last.seq, FaultKind::SealBroken, detail));
+        report.fault = Some(unsealed(walk.last.seq));
+    }
+    if report.fault.is_none() {
+        report.fault = notes(&mut tx, secrets, known.as_ref()).await?.err();
     }
     report.ok = report.fault.is_none();
     Ok(report)
 }
 
-fn forged() -> Fault {
+pub(super) fn forged() -> Fault {
     Fault::new(
         0,
         FaultKind::SealBroken,
@@ -232,27 +236,72 @@ fn forged() -> Fault {
     )
 }
 
-/// Follows the chain from the seal to the end, and seals that where it is whole.
+pub(super) fn unsealed(row: i64) -> Fault {
+    Fault::new(row, FaultKind::SealBroken, "the host sealed the log when it started, and the seal is gone")
+}
+
+/// Reads the anchor and the seal, and checks them and the log against what this host knows was sealed.
+///
+/// # Errors
+/// When the database fails; within, what is wrong.
+pub(super) async fn notes(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    known: Option<&Mark>,
+) -> sqlx::Result<Result<(Option<Mark>, Option<Mark>), Fault>> {
+    let anchor = marks::sealed(&mut **tx, secrets, marks::ANCHOR).await?;
+    let seal = marks::sealed(&mut **tx, secrets, marks::SEAL).await?;
+    let (Ok(anchor), Ok(seal)) = (anchor, seal) else { return Ok(Err(forged())) };
+    let Some(known) = known else { return Ok(Ok((anchor, seal))) };
+    if seal.as_ref().is_none_or(|seal| seal.seq < known.seq) {
+        let detail = "this host knows that the log was sealed up to here, and the seal is gone or an older one";
+        return Ok(Err(Fault::new(known.seq, FaultKind::SealBroken, detail)));
+    }
+    let removed = anchor.as_ref().is_some_and(|anchor| anchor.seq >= known.seq);
+    if removed || db::audit::hash_at(&mut **tx, known.seq).await?.as_ref() == Some(&known.hash) {
+        return Ok(Ok((anchor, seal)));
+    }
+    let detail = "it is not the row that this host knows was sealed";
+    Ok(Err(Fault::new(known.seq, FaultKind::Changed, detail)))
+}
+
+/// Follows the chain from the seal to the end, and seals that where it is whole. A seal that is gone, or older than the
+/// one that this host knows, is not made anew.
 ///
 /// # Errors
 /// When the database fails; within, what is wrong. The seal then stays where it is.
-pub async fn advance_seal(db: &Db, secrets: &Secrets) -> sqlx::Result<Result<(), Fault>> {
+pub async fn advance_seal(db: &Db, secrets: &Secrets, witness: &Witness) -> sqlx::Result<Result<(), Fault>> {
+    let mut known = witness.lock().await;
     let mut tx = db.snapshot().await?;
-    let Ok(seal) = marks::sealed(&mut *tx, secrets, marks::SEAL).await? else { return Ok(Err(forged())) };
-    let head = marks::head(&mut *tx).await?;
-    if head == seal {
-        return Ok(Ok(()));
-    }
-    let start = match seal {
-        Some(seal) => seal,
-        None => match marks::sealed(&mut *tx, secrets, marks::ANCHOR).await? {
-            Ok(anchor) => anchor.unwrap_or_default(),
-            Err(Broken) => return Ok(Err(forged())),
-        },
+    let seal = match notes(&mut tx, secrets, known.sealed.as_ref()).await? {
+        Ok((_, Some(seal))) => seal,
+        Ok((_, None)) => return Ok(Err(unsealed(0))),
+        Err(fault) => return Ok(Err(fault)),
     };
+    let head = marks::head(&mut *tx).await?;
+    let end = match follow(&mut tx, seal.clone(), head.as_ref()).await? {
+        Ok(end) => end,
+        Err(fault) => return Ok(Err(fault)),
+    };
+    tx.rollback().await?;
+    if end != seal {
+        set_seal(db, secrets, &end).await?;
+    }
+    known.sealed = Some(end.clone());
+    if known.kept.as_ref() != Some(&end) && db.is_flushed().await? {
+        match witness.keep(&end) {
+            Ok(()) => known.kept = Some(end),
+            Err(error) => tracing::warn!("the seal of the audit log is not kept in the data folder: {error}"),
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Follows the chain from a mark to the end.
+async fn follow(tx: &mut Tx, start: Mark, head: Option<&Mark>) -> sqlx::Result<Result<Mark, Fault>> {
     let mut walk = Walk::from(start, None);
     loop {
-        let rows = db::audit::scan(&mut *tx, walk.last.seq, PAGE).await?;
+        let rows = db::audit::scan(&mut **tx, walk.last.seq, PAGE).await?;
         if rows.is_empty() {
             break;
         }
@@ -260,11 +309,15 @@ pub async fn advance_seal(db: &Db, secrets: &Secrets) -> sqlx::Result<Result<(),
             return Ok(Err(fault));
         }
     }
-    if let Err(fault) = walk.end(head.as_ref()) {
-        return Ok(Err(fault));
-    }
-    tx.rollback().await?;
-    set_seal(db, secrets, &walk.last).await.map(Ok)
+    Ok(walk.end(head).map(|()| walk.last))
+}
+
+/// Whether no host has started on this log yet. Only then may the seal be missing.
+pub(super) async fn is_new(tx: &mut Tx, secrets: &Secrets) -> sqlx::Result<bool> {
+    let unsealed = |mark| matches!(mark, Ok(None));
+    Ok(unsealed(marks::sealed(&mut **tx, secrets, marks::SEAL).await?)
+        && unsealed(marks::sealed(&mut **tx, secrets, marks::ANCHOR).await?)
+        && !db::audit::is_there(&mut **tx, STARTED).await?)
 }
 
 /// Seals a place, unless another node has sealed a later one.

@@ -13,6 +13,7 @@ use crate::{
         self, Actor, Entry, Outcome,
         export::{self, Format},
         verify,
+        witness::Witness,
     },
     auth::users::Name,
     config::Config,
@@ -81,7 +82,7 @@ pub(super) async fn run(command: AuditCommand, config: Config) -> CliResult {
 
 async fn verify(config: &Config, db: &Db) -> CliResult {
     let secrets = Secrets::load(config, db).await.map_err(|error| Failure::new(error.to_string()))?;
-    let report = verify::verify(db, &secrets).await?;
+    let report = verify::verify(db, &secrets, &Witness::of(config)).await?;
     if let Some(fault) = report.fault {
         return Err(Failure::new(format!("the audit log is not whole\n{fault}")));
     }

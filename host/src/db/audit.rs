@@ -221,6 +221,26 @@ pub async fn newest(db: impl AnyExecutor<'_>) -> sqlx::Result<Option<(i64, Strin
     sqlx::query_as("SELECT seq, hash FROM audit_log ORDER BY seq DESC LIMIT 1").fetch_optional(db).await
 }
 
+/// The hash of the row at a place.
+///
+/// # Errors
+/// When the database fails.
+pub async fn hash_at(db: impl AnyExecutor<'_>, seq: i64) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar("SELECT hash FROM audit_log WHERE seq = $1").bind(seq).fetch_optional(db).await
+}
+
+/// Whether there is a row of this action. Reads the whole log where there is none.
+///
+/// # Errors
+/// When the database fails.
+pub async fn is_there(db: impl AnyExecutor<'_>, action: &str) -> sqlx::Result<bool> {
+    let row: Option<i64> = sqlx::query_scalar("SELECT seq FROM audit_log WHERE action = $1 LIMIT 1")
+        .bind(action.to_owned())
+        .fetch_optional(db)
+        .await?;
+    Ok(row.is_some())
+}
+
 /// Place of the oldest row, and the hash of the row before it.
 ///
 /// # Errors

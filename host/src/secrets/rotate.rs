@@ -189,6 +189,7 @@ async fn give_up(db: &Db, canary: &[u8], new: &Secrets) -> Result<u64, RotateErr
     db::state::lock(&mut tx, CANARY).await?;
     let count = places::give_up(&mut tx, new).await?;
     put_on_record(&mut tx, "secret_key.reset", count).await?;
+    audit::marks::seal_end(&mut tx, new).await?;
     tx.commit().await?;
     db.flush().await?;
     Ok(count)

@@ -248,7 +248,7 @@ pub async fn verify_audit(
         let detail = "the log is being verified already; ask again in a moment";
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, "verification_running", detail).with_retry_after(5)
     })?;
-    let report = verify::verify(&app.db, &app.secrets).await?;
+    let report = verify::verify(&app.db, &app.secrets, &app.witness).await?;
     let actor = Actor::principal(&principal, &origin);
     put_on_record(&app, "audit.verified", actor, None, json!({ "ok": report.ok }), json!({})).await?;
     Ok(Json(report))

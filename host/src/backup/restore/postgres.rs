@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use sqlx::AssertSqlSafe;
 
-use super::{RestoreError, Restored, fill};
+use super::{RestoreError, Restored, fill, forget_seal};
 use crate::{
     backup::{
         Options,
@@ -55,6 +55,7 @@ async fn replace(
         }
     };
     let (rows, _) = fill(config, db, &mut tx, archive, progress).await?;
+    forget_seal(config)?;
     tx.commit().await?;
     Ok(Restored { rows, kept })
 }

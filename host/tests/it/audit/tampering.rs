@@ -1,19 +1,22 @@
 //! Every change of the audit log is found and named.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use serde_json::{Value, json};
 use zotify_host::{
-    audit::{self, chain},
+    audit::{self, chain, verify::FaultKind},
     db::{self, audit::AuditRow},
     privacy,
 };
 
-use super::{execute, fill, number, report};
+use super::{advance, execute, fill, number, report};
 use crate::support::TestApp;
 
 /// A host with some entries, of which there is a copy.
 async fn host() -> TestApp {
     let host = TestApp::start().await.admin().await;
     fill(&host, 20, "test.done").await;
+    advance(&host).await.unwrap();
     execute(
         &host,
         &[
@@ -129,7 +132,7 @@ async fn a_cut_end_is_found_before_and_after_the_next_entry() {
     let host = host().await;
     let last = number(&host, "SELECT MAX(seq) FROM audit_log").await;
     let cut = "DELETE FROM audit_log WHERE seq > (SELECT MAX(seq) FROM kept_log) - 3";
-    let verify = async || audit::verify::verify(&host.app.db, &host.app.secrets).await.unwrap();
+    let verify = async || audit::verify::verify(&host.app.db, &host.app.secrets, &host.app.witness).await.unwrap();
     execute(&host, &[cut]).await;
     let fault = verify().await.fault.unwrap();
     assert_eq!((fault.kind, fault.row), (audit::verify::FaultKind::TailRemoved, last - 2));
@@ -138,18 +141,18 @@ async fn a_cut_end_is_found_before_and_after_the_next_entry() {
     assert_eq!((fault.kind, fault.row), (audit::verify::FaultKind::Removed, last - 2), "the gap stays");
     restore(&host).await;
     // Who also rewrites the head in the clear is betrayed by the seal.
-    assert_eq!(audit::verify::advance_seal(&host.app.db, &host.app.secrets).await.unwrap(), Ok(()));
+    assert_eq!(advance(&host).await, Ok(()));
     let forged = forge_head(&host, last - 3).await;
     execute(&host, &[cut]).await;
     let fault = verify().await.fault.unwrap();
     assert_eq!((fault.kind, fault.row), (audit::verify::FaultKind::TailRemoved, last - 2), "{forged}");
     // And a chain that was computed anew from some row on.
     restore(&host).await;
-    assert_eq!(audit::verify::advance_seal(&host.app.db, &host.app.secrets).await.unwrap(), Ok(()));
+    assert_eq!(advance(&host).await, Ok(()));
     rewrite(&host, 9).await;
     let fault = verify().await.fault.unwrap();
     assert_eq!((fault.kind, fault.row), (audit::verify::FaultKind::Changed, last));
-    assert!(audit::verify::advance_seal(&host.app.db, &host.app.secrets).await.unwrap().is_err(), "it is not sealed");
+    assert!(advance(&host).await.is_err(), "it is not sealed");
     restore(&host).await;
     execute(&host, &["DELETE FROM host_state WHERE key = 'audit.seal'"]).await;
     expect_fault(&host, "no seal", "seal_broken", None).await;
@@ -237,7 +240,7 @@ async fn rows_from_elsewhere_are_found() {
         .await
         .unwrap();
     tx.commit().await.unwrap();
-    let fault = audit::verify::verify(&host.app.db, &host.app.secrets).await.unwrap().fault.unwrap();
+    let fault = audit::verify::verify(&host.app.db, &host.app.secrets, &host.app.witness).await.unwrap().fault.unwrap();
     assert_eq!((fault.kind, fault.row), (audit::verify::FaultKind::Inserted, last + 1));
     // The log goes on all the same, and it stays found.
     expect_fault_after_entry(&host, last + 2).await;
@@ -245,7 +248,7 @@ async fn rows_from_elsewhere_are_found() {
 
 async fn expect_fault_after_entry(host: &TestApp, row: i64) {
     fill(host, 1, "test.done").await;
-    let fault = audit::verify::verify(&host.app.db, &host.app.secrets).await.unwrap().fault.unwrap();
+    let fault = audit::verify::verify(&host.app.db, &host.app.secrets, &host.app.witness).await.unwrap().fault.unwrap();
     assert_eq!((fault.kind, fault.row), (audit::verify::FaultKind::Changed, row));
 }
 
@@ -259,11 +262,93 @@ async fn retention_removes_nothing_that_was_tampered_with_and_all_when_all_is_ol
     privacy::clear(&host.app, far).await.unwrap();
     assert_eq!(number(&host, "SELECT MIN(seq) FROM audit_log").await, 1);
     restore(&host).await;
+    advance(&host).await.unwrap();
     let last = number(&host, "SELECT MAX(seq) FROM audit_log").await;
+    // A log written anew, of which what is old does not reach to the seal.
+    execute(&host, &["UPDATE audit_log SET at = at - 1000 * CAST(86400000 AS BIGINT) WHERE seq < 12"]).await;
+    rewrite(&host, 1).await;
+    privacy::clear(&host.app, db::now_ms()).await.unwrap();
+    assert_eq!(number(&host, "SELECT MIN(seq) FROM audit_log").await, 1);
+    restore(&host).await;
     privacy::clear(&host.app, far).await.unwrap();
     assert_eq!(number(&host, "SELECT COUNT(*) FROM audit_log").await, 0);
     assert_eq!(report(&host).await["ok"], true);
     fill(&host, 3, "test.done").await;
     let whole = report(&host).await;
     assert_eq!((&whole["ok"], &whole["first"]), (&json!(true), &json!(last + 1)), "counting goes on: {whole}");
+}
+
+const NO_SEAL: &str = "DELETE FROM host_state WHERE key = 'audit.seal'";
+const OLD_SEAL: &str = "UPDATE host_state SET value = (SELECT value FROM kept_state WHERE key = 'audit.seal')
+    WHERE key = 'audit.seal'";
+
+#[tokio::test]
+async fn a_running_host_does_not_seal_a_log_that_was_written_anew() {
+    let host = host().await;
+    fill(&host, 5, "test.done").await;
+    advance(&host).await.unwrap();
+    let last = number(&host, "SELECT MAX(seq) FROM audit_log").await;
+    for (forgery, from) in [(NO_SEAL, 5), (OLD_SEAL, last - 2)] {
+        execute(&host, &[forgery]).await;
+        rewrite(&host, from).await;
+        for _ in 0..2 {
+            let fault = advance(&host).await.unwrap_err();
+            assert_eq!((fault.kind, fault.row), (FaultKind::SealBroken, last), "{forgery}");
+        }
+        assert_eq!(report(&host).await["fault"]["kind"], "seal_broken", "{forgery}");
+        fill(&host, 5, "test.done").await;
+        assert!(advance(&host).await.is_err(), "nor when it has grown: {forgery}");
+        execute(&host, &["DELETE FROM audit_log WHERE seq > (SELECT MAX(seq) FROM kept_log) + 5"]).await;
+        forge_head(&host, last).await;
+    }
+    // A node that knows less would have sealed it: the row is still another.
+    let mut tx = host.app.db.write().await.unwrap();
+    let newest = audit::marks::head(&mut *tx).await.unwrap().unwrap();
+    audit::marks::set_sealed(&mut tx, &host.app.secrets, audit::marks::SEAL, &newest).await.unwrap();
+    tx.commit().await.unwrap();
+    let fault = advance(&host).await.unwrap_err();
+    assert_eq!((fault.kind, fault.row), (FaultKind::Changed, last));
+}
+
+#[tokio::test]
+async fn another_node_may_be_ahead() {
+    let host = TestApp::start().await.admin().await;
+    let other = host.beside("").await;
+    fill(&host, 3, "test.done").await;
+    advance(&other).await.unwrap();
+    advance(&host).await.unwrap();
+    fill(&host, 3, "test.done").await;
+    advance(&host).await.unwrap();
+    advance(&other).await.unwrap();
+    assert_eq!(report(&host).await["ok"], true);
+    assert_eq!(report(&other).await["ok"], true);
+}
+
+#[tokio::test]
+async fn a_log_that_was_written_anew_between_two_starts_is_not_sealed() {
+    let host = host().await;
+    let dir = host.stop().await;
+    assert_eq!(std::fs::metadata(copy_in(&dir)).unwrap().permissions().mode() & 0o777, 0o600);
+    let host = TestApp::at(dir, "", "").await;
+    assert_eq!(report_of(&host).await.fault, None);
+    execute(&host, &[NO_SEAL]).await;
+    rewrite(&host, 5).await;
+    let host = TestApp::at(host.stop().await, "", "").await;
+    let fault = report_of(&host).await.fault.unwrap();
+    assert_eq!(fault.kind, FaultKind::SealBroken);
+    assert!(advance(&host).await.is_err());
+    // Without the file, the earlier starts tell that there was a seal.
+    let dir = host.stop().await;
+    std::fs::remove_file(copy_in(&dir)).unwrap();
+    let host = TestApp::at(dir, "", "").await;
+    assert_eq!(advance(&host).await.unwrap_err().kind, FaultKind::SealBroken);
+    assert_eq!(number(&host, "SELECT COUNT(*) FROM host_state WHERE key = 'audit.seal'").await, 0);
+}
+
+async fn report_of(host: &TestApp) -> audit::verify::Report {
+    audit::verify::verify(&host.app.db, &host.app.secrets, &host.app.witness).await.unwrap()
+}
+
+fn copy_in(dir: &tempfile::TempDir) -> std::path::PathBuf {
+    dir.path().join("data/audit.seal")
 }
