@@ -1,9 +1,15 @@
 //! A provider whose accounts keep likes and plays: what a service would store lies in key-value entries of the account.
 
+mod lists;
+
 use zotify_plugin_api::{KeyValue, prelude::*};
+
+use lists::Lists;
 
 /// Rows of a page.
 const PAGE: usize = 2;
+/// When what should not be in a list was liked and played.
+const SOME_TIME: &str = "2026-05-01T07:00:00Z";
 
 struct Starred {
     cx: Context,
@@ -34,6 +40,9 @@ struct Settings {
     /// What accounts played: ids, and times in RFC 3339.
     #[serde(default)]
     played: Vec<(String, String)>,
+    /// What lists of likes and plays are like.
+    #[serde(default)]
+    lists: Lists,
 }
 
 /// What an account said of a track: since when it is liked, or that it is not any more.
@@ -79,10 +88,14 @@ impl Provider for Starred {
             self.settings.liked.iter().filter(|id| !said.contains_key(id.as_str())).map(|id| (id.as_str(), None));
         let mut all: Vec<_> = given.collect();
         all.extend(said.iter().filter_map(|(id, said)| said.map(|since| (*id, Some(since)))));
-        let like =
-            |(id, since): &(&str, Option<i64>)| Ok(Like { item: self.track(id)?, liked_at: since.and_then(rfc3339) });
-        let (rows, next) = page(&all, &call)?;
-        Ok(LikesPage { likes: rows.iter().map(like).collect::<Result<Vec<_>>>()?.into(), next })
+        let like = |(id, since): &(&str, Option<i64>)| {
+            Ok(Like { item: self.settings.lists.track(self.track(id)?), liked_at: since.and_then(rfc3339) })
+        };
+        let (rows, next) = self.page("likes", &all, &call).await?;
+        let mut likes = rows.iter().map(like).collect::<Result<Vec<_>>>()?;
+        let more = self.settings.lists.more(&self.cx)?.into_iter();
+        likes.extend(more.map(|item| Like { item, liked_at: Some(self.settings.lists.time(SOME_TIME)) }));
+        Ok(LikesPage { likes: likes.into(), next })
     }
 
     async fn likes_edit(&self, call: Call<LikesEdit>) -> Result<LikesEdited> {
@@ -115,9 +128,14 @@ impl Provider for Starred {
     async fn history(&self, call: Call<PageRequest>) -> Result<PlaysPage> {
         let mut all: Vec<_> = self.settings.played.iter().collect();
         all.sort_by(|a, b| b.1.cmp(&a.1));
-        let (rows, next) = page(&all, &call)?;
+        let (rows, next) = self.page("plays", &all, &call).await?;
         let play = |(id, at): &&(String, String)| Ok(Play { item: self.track(id)?, at: at.clone(), heard_ms: None });
-        Ok(PlaysPage { plays: rows.iter().map(play).collect::<Result<Vec<_>>>()?.into(), next })
+        let mut plays = rows.iter().map(play).collect::<Result<Vec<_>>>()?;
+        for item in self.settings.lists.more(&self.cx)? {
+            let times = [SOME_TIME.to_owned(), self.settings.lists.time(SOME_TIME)];
+            plays.extend(times.map(|at| Play { item: item.clone(), at, heard_ms: None }));
+        }
+        Ok(PlaysPage { plays: plays.into(), next })
     }
 }
 
@@ -129,19 +147,30 @@ impl Starred {
         Ok(Item::Track(Track::new(self.cx.uri(Kind::Track, id)?, title)))
     }
 
+    /// A page of a list, whose cursor is the place where the next one starts.
+    async fn page<'a, T>(
+        &self,
+        list: &str,
+        all: &'a [T],
+        call: &Call<PageRequest>,
+    ) -> Result<(&'a [T], Option<String>)> {
+        let lists = self.settings.lists;
+        lists.check(&self.cx, list, call).await?;
+        let bad_next = lists.next(call.cursor.as_deref());
+        if lists == Lists::Endless {
+            return Ok((&[], bad_next));
+        }
+        let start = call.cursor.as_deref().map_or(Ok(0), str::parse::<usize>);
+        let start = start.ok().filter(|start| *start <= all.len());
+        let start = start.ok_or_else(|| ProviderError::invalid("there is no such page"))?;
+        let end = all.len().min(start + PAGE);
+        Ok((&all[start..end], bad_next.or_else(|| (end < all.len()).then(|| end.to_string()))))
+    }
+
     fn likes_of<T>(&self, call: &Call<T>) -> Result<KeyValue> {
         let account = call.account.as_ref().ok_or_else(|| ProviderError::invalid("likes are an account's"))?;
         Ok(self.cx.account_kv(&account.id))
     }
-}
-
-/// A page of a list, whose cursor is the place where the next one starts.
-fn page<'a, T>(all: &'a [T], request: &PageRequest) -> Result<(&'a [T], Option<String>)> {
-    let start = request.cursor.as_deref().map_or(Ok(0), str::parse::<usize>);
-    let start = start.ok().filter(|start| *start <= all.len());
-    let start = start.ok_or_else(|| ProviderError::invalid("there is no such page"))?;
-    let end = all.len().min(start + PAGE);
-    Ok((&all[start..end], (end < all.len()).then(|| end.to_string())))
 }
 
 /// A time in milliseconds as text.

@@ -33,7 +33,9 @@ impl Lists {
     pub(crate) async fn check(self, cx: &Context, list: &str, call: &Call<PageRequest>) -> Result<()> {
         let refused = |error: ProviderError| Err(error.with_retry_after_ms(1));
         match (self, &call.account) {
-            (Self::Breaks, _) if call.cursor.is_some() => refused(ProviderError::unavailable("the second page is lost")),
+            (Self::Breaks, _) if call.cursor.is_some() => {
+                refused(ProviderError::unavailable("the second page is lost"))
+            }
             (Self::Limited, Some(account)) => {
                 let (kv, key) = (cx.account_kv(&account.id), format!("refused/{list}"));
                 let refusals: u32 = kv.get(&key).await?.unwrap_or_default();
@@ -65,12 +67,19 @@ impl Lists {
                 Item::Track(Track::new(cx.uri(Kind::Album, "1")?, "A track under an album's address")),
                 Item::Album(Album::new(cx.uri(Kind::Album, "2")?, "An album")),
             ],
-            Self::Zeros => vec![
-                Item::Track(Track::new(cx.uri(Kind::Track, "a\0b")?, "Ze\0ro")),
-                Item::Track(Track::new(cx.uri(Kind::Track, "1")?, "\0")),
-            ],
+            Self::Zeros => vec![Item::Track(Track::new(cx.uri(Kind::Track, "a\0b")?, "Ze\0ro"))],
             _ => Vec::new(),
         })
+    }
+
+    /// A track as the service describes it in a list.
+    pub(crate) fn track(self, mut item: Item) -> Item {
+        if let Item::Track(track) = &mut item
+            && self == Self::Zeros
+        {
+            track.locator = Some("\0".into());
+        }
+        item
     }
 
     /// A time as the service writes it.

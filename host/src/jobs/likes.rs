@@ -8,9 +8,12 @@ use std::{collections::HashSet, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use zotify_plugin_api::{Item, Kind, Like, LikesPage, PageRequest, method};
+use zotify_plugin_api::{Item, Kind, Like, LikesPage, PageRequest, method, wire::Rows};
 
-use super::{Enqueue, Job, JobContext, JobError, pull::started};
+use super::{
+    Enqueue, Job, JobContext, JobError,
+    pull::{Circle, started},
+};
 use crate::{
     accounts::{self, Account},
     auth::quota,
@@ -30,13 +33,6 @@ const MAX_PAGES: usize = 5000;
 const FREE_REMOVALS: usize = 20;
 /// Else one in this many.
 const FREE_SHARE: usize = 10;
-
-/// Whether a list that lacks `lost` of `held` likes may be a mistake: one that is empty, one that lacks more than half, and
-/// one that lacks a lot.
-fn is_doubtful(listed: usize, lost: usize, held: usize) -> bool {
-    let more_than_half = lost > 1 && lost * 2 > held;
-    lost > 0 && (listed == 0 || more_than_half || (lost > FREE_REMOVALS && lost * FREE_SHARE > held))
-}
 
 /// Tells a provider of what it does not know yet.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -104,7 +100,7 @@ impl Job for PullLikes {
             return Ok(());
         }
         let began = db::clock::now(&mut *ctx.app.db.read().acquire().await?).await?;
-        let mut pull = Pull { ctx, account, user, began, listed: HashSet::new(), added: 0 };
+        let mut pull = Pull { ctx, account, user, began, listed: HashSet::new(), unread: 0, added: 0 };
         pull.read().await?;
         pull.finish().await
     }
@@ -130,6 +126,8 @@ struct Pull {
     began: i64,
     /// The URIs of all likes so far.
     listed: HashSet<String>,
+    /// Likes that could not be read.
+    unread: usize,
     added: usize,
 }
 
@@ -137,6 +135,7 @@ impl Pull {
     async fn read(&mut self) -> Result<(), JobError> {
         let handle = started(&self.ctx, &self.account.instance).await?;
         let mut cursor: Option<String> = None;
+        let mut circle = Circle::default();
         for _ in 0..MAX_PAGES {
             let request = PageRequest { cursor: cursor.clone(), limit: 0 };
             let account = lookup::account_of(&handle, &self.account.id);
@@ -144,14 +143,12 @@ impl Pull {
                 () = self.ctx.cancelled().cancelled() => return Err(JobError::Cancelled),
                 page = handle.call::<method::ListLikes>(account, Lane::Job, request) => page?,
             };
-            self.store(likes.rows).await?;
-            if next.is_none() {
-                return Ok(());
-            }
-            if next == cursor || self.listed.len() > MAX_LIKES {
+            self.store(likes).await?;
+            let Some(next) = next else { return Ok(()) };
+            if circle.closes(&next) || self.listed.len() > MAX_LIKES {
                 break;
             }
-            cursor = next;
+            cursor = Some(next);
         }
         Err(JobError::Fail { code: "endless_likes".into(), detail: "the provider's pages of likes do not end".into() })
     }
@@ -164,15 +161,25 @@ impl Pull {
     }
 
     /// Takes a page over.
-    async fn store(&mut self, page: Vec<Like>) -> Result<(), JobError> {
-        let mut items: Vec<Item> = Vec::with_capacity(page.len());
-        let mut likes = Vec::with_capacity(page.len());
-        for like in page {
+    async fn store(&mut self, page: Rows<Like>) -> Result<(), JobError> {
+        self.unread += page.rejected.len();
+        let mut items: Vec<Item> = Vec::with_capacity(page.rows.len());
+        let mut likes = Vec::with_capacity(page.rows.len());
+        for like in page.rows {
+            let uri = like.item.uri();
+            // One that can't be kept is listed all the same.
+            let own = uri.instance() == self.account.instance && uri.kind() == Kind::Track;
+            if !own || !self.listed.insert(uri.to_string()) {
+                continue;
+            }
             let item = own_item(like.item, &self.account.instance).filter(|item| item.kind() == Kind::Track);
-            let Some(item) = item.filter(|item| self.listed.insert(item.uri().to_string())) else { continue };
+            let Some(item) = item else { continue };
             let since = like.liked_at.as_deref().and_then(clean::parse_time);
             likes.push((item.uri().to_string(), since.filter(|at| (0..=self.began).contains(at))));
             items.push(item);
+        }
+        if likes.is_empty() {
+            return Ok(());
         }
         let mut tx = self.begin().await?;
         likes::remember(&mut tx, &self.account.id, items).await?;
@@ -217,6 +224,10 @@ impl Pull {
     /// Takes back what the provider held and does not list any more, and answers how much. A list that lacks a lot of it
     /// may be a mistake: then the likes stay, here.
     async fn take_back(&self, tx: &mut Tx) -> sqlx::Result<usize> {
+        if self.unread > 0 {
+            tracing::warn!(instance = self.account.instance, "{} likes can't be read; none is taken back", self.unread);
+            return Ok(0);
+        }
         let rows = db::likes::of_instance(&mut **tx, &self.user, &self.account.instance).await?;
         let held = rows.iter().filter(|row| row.liked != 0 && row.written_through != 0).count();
         let unlisted =
@@ -240,4 +251,11 @@ impl Pull {
         }
         Ok(0)
     }
+}
+
+/// Whether a list that lacks `lost` of `held` likes may be a mistake: one that is empty, one that lacks more than half, and
+/// one that lacks a lot.
+fn is_doubtful(listed: usize, lost: usize, held: usize) -> bool {
+    let more_than_half = lost > 1 && lost * 2 > held;
+    lost > 0 && (listed == 0 || more_than_half || (lost > FREE_REMOVALS && lost * FREE_SHARE > held))
 }

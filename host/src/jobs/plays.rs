@@ -7,7 +7,11 @@ use serde_json::json;
 use ulid::Ulid;
 use zotify_plugin_api::{Item, Kind, PageRequest, Play, PlaysPage, method};
 
-use super::{Enqueue, Job, JobContext, JobError, likes::owned, pull::started};
+use super::{
+    Enqueue, Job, JobContext, JobError,
+    likes::owned,
+    pull::{Circle, started},
+};
 use crate::{
     accounts::Account,
     auth::quota,
@@ -100,6 +104,7 @@ async fn read(ctx: &JobContext, account: &Account, taken: Option<i64>) -> Result
     let handle = started(ctx, &account.instance).await?;
     let mut plays = Vec::new();
     let mut cursor: Option<String> = None;
+    let mut circle = Circle::default();
     for _ in 0..MAX_PAGES {
         let request = PageRequest { cursor: cursor.clone(), limit: 0 };
         let call = handle.call::<method::ListPlays>(lookup::account_of(&handle, &account.id), Lane::Job, request);
@@ -118,13 +123,21 @@ async fn read(ctx: &JobContext, account: &Account, taken: Option<i64>) -> Result
         }
         // Newest first: behind a page of known ones there are only known ones.
         let all_known = known && !fresh;
-        if next.is_none() || next == cursor || all_known || plays.len() >= MAX_PLAYS {
-            break;
+        let Some(next) = next.filter(|_| !all_known && plays.len() < MAX_PLAYS) else {
+            plays.truncate(MAX_PLAYS);
+            return Ok(plays);
+        };
+        if circle.closes(&next) {
+            return Err(endless());
         }
-        cursor = next;
+        cursor = Some(next);
     }
-    plays.truncate(MAX_PLAYS);
-    Ok(plays)
+    // The newest are enough.
+    if plays.is_empty() { Err(endless()) } else { Ok(plays) }
+}
+
+fn endless() -> JobError {
+    JobError::Fail { code: "endless_history".into(), detail: "the provider's pages of plays do not end".into() }
 }
 
 fn keep(play: Play, instance: &str) -> Option<Taken> {

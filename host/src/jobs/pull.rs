@@ -82,7 +82,7 @@ struct Checkpoint {
 /// Notices cursors that go in a circle, however long it is, with one of them remembered: a later one after each
 /// doubling of the distance (Brent's algorithm).
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Circle {
+pub(super) struct Circle {
     seen: Option<String>,
     steps: u64,
     lap: u64,
@@ -90,7 +90,7 @@ struct Circle {
 
 impl Circle {
     /// Whether a cursor was there before, sooner or later.
-    fn closes(&mut self, next: &str) -> bool {
+    pub(super) fn closes(&mut self, next: &str) -> bool {
         if self.seen.as_deref() == Some(next) {
             return true;
         }

@@ -247,6 +247,30 @@ async fn a_cleared_history_does_not_come_back_from_a_provider() {
 }
 
 #[tokio::test]
+async fn lists_that_lie_about_plays_cost_none_and_bring_none_of_others() {
+    for (lists, state, code, first) in [
+        ("foreign", "succeeded", None, 3),
+        ("zeros", "succeeded", None, 4),
+        ("same", "failed", Some("endless_history"), 0),
+        ("circle", "failed", Some("endless_history"), 0),
+        ("endless", "failed", Some("endless_history"), 0),
+        ("breaks", "failed", Some("provider_unavailable"), 0),
+        ("limited", "succeeded", None, 3),
+    ] {
+        let stars = Starred::with(&format!("saved = 3, {PLAYED}, lists = \"{lists}\""), "").await;
+        assert_eq!(stars.ended("history.pull").await, (state.into(), code.map(Into::into)), "{lists}");
+        let rows = plays(&stars.host, "").await;
+        assert_eq!(rows.len(), first, "{lists}: {rows:#?}");
+        assert!(rows.iter().all(|row| text(row, "uri").starts_with("stars:track:")), "{lists}: {rows:#?}");
+        if first == 0 {
+            let stars = stars.again(&format!("saved = 3, {PLAYED}")).await;
+            stars.sync().await;
+            assert_eq!(times(&plays(&stars.host, "").await), [&at(10)[..19], &at(5)[..19], &at(0)[..19]], "{lists}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_play_follows_its_file_and_outlives_it() {
     let music = music();
     let host = scanned(music.path()).await;

@@ -1,6 +1,11 @@
 //! What users like, here and at their providers.
 
 use serde_json::{Value, json};
+use zotify_host::{
+    db::{self, likes::LikeRow},
+    likes,
+    providers::Lane,
+};
 
 use crate::{
     library::{all, music, scanned, text},
@@ -262,4 +267,61 @@ async fn nobody_likes_more_than_they_may() {
     stars.like("stars:track:1").await.expect(200);
     stars.like("stars:track:1").await.expect(200);
     assert_eq!(liked(&stars.host).await.len(), 2);
+}
+
+#[tokio::test]
+async fn lists_that_lie_about_likes_cost_none_and_bring_none_of_others() {
+    let known = "saved = 2, liked = [\"1\", \"2\", \"3\", \"4\", \"5\"]";
+    let mut stars = Starred::with(known, "").await;
+    let before = liked(&stars.host).await;
+    assert_eq!(before.len(), 5);
+    for (lists, state, code) in [
+        ("foreign", "succeeded", None),
+        ("zeros", "succeeded", None),
+        ("same", "failed", Some("endless_likes")),
+        ("circle", "failed", Some("endless_likes")),
+        ("endless", "failed", Some("endless_likes")),
+        ("breaks", "failed", Some("provider_unavailable")),
+        ("limited", "succeeded", None),
+    ] {
+        stars = stars.again(&format!("{known}, lists = \"{lists}\"")).await;
+        stars.sync().await;
+        assert_eq!(stars.ended("likes.pull").await, (state.into(), code.map(Into::into)), "{lists}");
+        let mut after = liked(&stars.host).await;
+        // A new one, which is kept without the zero.
+        after.retain(|like| like["title"] != "Ze ro");
+        assert_eq!(after, before, "{lists}");
+    }
+}
+
+#[tokio::test]
+async fn a_like_that_moved_while_the_provider_was_told_is_not_taken_back_there() {
+    let stars = Starred::with("saved = 3", "").await;
+    let app = &stars.host.app;
+    let user = db::users::find_by_name(app.db.read(), "root-of-tests").await.unwrap().unwrap().id;
+    let account = db::accounts::find(app.db.read(), "acct").await.unwrap().unwrap();
+    let row = |n: u32| LikeRow { uri: format!("stars:track:{n}"), liked: 1, changed_at: 1, ..LikeRow::default() };
+    let (told, held) = (LikeRow { pending: 1, ..row(1) }, LikeRow { written_through: 1, ..row(3) });
+    let mut tx = app.db.write().await.unwrap();
+    for row in [&told, &held] {
+        db::likes::put(&mut tx, &user, row).await.unwrap();
+    }
+    for (old, new) in [("stars:track:1", "stars:track:4"), ("stars:track:3", "stars:track:5")] {
+        db::items::rename(&mut tx, "acct", old, new).await.unwrap();
+        db::likes::follow(&mut tx, Some(&user), &[(old, new)], true).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    // The provider answers for the old address only now.
+    assert_eq!(likes::tell(app, &account, Lane::Interactive, vec![told]).await.unwrap(), None);
+    let find = async |uri: &str| db::likes::find(app.db.read(), &user, uri).await.unwrap();
+    assert_eq!(find("stars:track:1").await, None, "nobody took it back");
+    for uri in ["stars:track:4", "stars:track:5"] {
+        let moved = find(uri).await.unwrap();
+        assert_eq!((moved.liked, moved.pending, moved.written_through), (1, 1, 0), "{uri} is told");
+        assert!(moved.changed_at > 1, "no older list counts against it");
+    }
+    // One that did not move, and is not liked any more, was taken back.
+    let told = LikeRow { pending: 1, ..row(2) };
+    assert!(likes::tell(app, &account, Lane::Interactive, vec![told]).await.unwrap().is_some());
+    assert_eq!(find("stars:track:2").await.map(|row| (row.liked, row.pending)), Some((0, 1)));
 }

@@ -79,6 +79,15 @@ impl Starred {
         self.host.until("/api/jobs?limit=200", |jobs| jobs["data"].as_array().unwrap().iter().all(ended)).await;
     }
 
+    /// How the last job of a kind ended: its state, and the code of its error.
+    pub async fn ended(&self, kind: &str) -> (String, Option<String>) {
+        let jobs = self.host.get("/api/jobs?limit=200").await.expect(200);
+        let mut jobs: Vec<_> = jobs["data"].as_array().unwrap().iter().filter(|job| job["kind"] == kind).collect();
+        jobs.sort_by_key(|job| job["id"].as_str().unwrap());
+        let job = jobs.last().unwrap();
+        (job["state"].as_str().unwrap().to_owned(), job["error"]["code"].as_str().map(str::to_owned))
+    }
+
     /// What the provider says that an account likes, sorted.
     pub async fn held(&self, account: &str) -> Vec<String> {
         let (mut held, mut cursor) = (Vec::new(), None);

@@ -29,7 +29,7 @@ async fn begun(liked: i64) -> (World, Pull, LikeRow) {
     let ctx = world.job().await;
     let account = accounts::find(&world.app.db, "own").await.unwrap().unwrap();
     let began = db::clock::now(&mut world.app.db.read().acquire().await.unwrap()).await.unwrap();
-    let pull = Pull { ctx, account, user: USER.into(), began, listed: HashSet::new(), added: 0 };
+    let pull = Pull { ctx, account, user: USER.into(), began, listed: HashSet::new(), unread: 0, added: 0 };
     (world, pull, row)
 }
 
@@ -52,7 +52,7 @@ fn listed(id: &str) -> Like {
 #[tokio::test]
 async fn a_list_from_before_a_like_does_not_take_it_back() {
     let (world, mut pull, row) = begun(1).await;
-    pull.store(vec![listed("2")]).await.unwrap();
+    pull.store(vec![listed("2")].into()).await.unwrap();
     told(&world, row).await;
     pull.finish().await.unwrap();
     let row = known(&world).await.expect("it is still liked");
@@ -63,7 +63,7 @@ async fn a_list_from_before_a_like_does_not_take_it_back() {
 async fn a_list_from_before_a_like_was_taken_back_does_not_bring_it_back() {
     let (world, mut pull, row) = begun(0).await;
     told(&world, row).await;
-    pull.store(vec![listed("1")]).await.unwrap();
+    pull.store(vec![listed("1")].into()).await.unwrap();
     pull.finish().await.unwrap();
     assert!(known(&world).await.is_none_or(|row| row.liked == 0));
 }
