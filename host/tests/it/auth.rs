@@ -302,6 +302,30 @@ async fn the_profile_can_be_changed() {
 }
 
 #[tokio::test]
+async fn the_first_admins_password_is_not_left_behind() {
+    let gone = async |host: &TestApp| {
+        let file = host.app.data_dir().join("admin-password");
+        let removed = async {
+            while file.exists() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, removed).await.unwrap();
+        file
+    };
+    let host = TestApp::start().await;
+    // As another node does at the first sign-in.
+    let mut tx = host.app.db.write().await.unwrap();
+    db::state::remove(&mut tx, "auth.first_admin").await.unwrap();
+    tx.commit().await.unwrap();
+    let file = gone(&host).await;
+    // As where the host stops between the sign-in and the removal.
+    let dir = host.stop().await;
+    std::fs::write(file, "a password\n").unwrap();
+    gone(&TestApp::at(dir, "", "").await).await;
+}
+
+#[tokio::test]
 async fn the_first_admins_password_is_a_file_until_the_first_sign_in() {
     let host = TestApp::start().await;
     let printed = auth::bootstrap_admin(&host.app).await.unwrap();
