@@ -112,6 +112,8 @@ pub async fn update_profile(
         return Err(ApiError::invalid(errors));
     }
     let mut tx = app.db.write().await?;
+    // Two at once would each put back what the other changed.
+    db::state::lock(&mut tx, &format!("users.{}", principal.user_id)).await?;
     let user = db::users::find(&mut *tx, &principal.user_id).await?.ok_or_else(gone)?;
     let name = name.unwrap_or_else(|| Name { key: Name::fold(&user.name), text: user.name });
     let email = patch.email.unwrap_or(user.email);
@@ -131,6 +133,7 @@ pub async fn update_profile(
     audit::record(&mut tx, entry).await?;
     tx.commit().await?;
     app.recent_sessions.forget();
+    app.recent_keys.forget();
     Ok(Json(user.into()))
 }
 

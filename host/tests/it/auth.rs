@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use zotify_host::{auth, db};
 
-use crate::support::{PATIENCE, Reply, TestApp};
+use crate::support::{PATIENCE, Reply, TestApp, somebody_waits};
 
 async fn login(host: &TestApp, name: &str, password: &str) -> Reply {
     host.post("/api/auth/login", &json!({"username": name, "password": password})).await
@@ -299,6 +299,23 @@ async fn the_profile_can_be_changed() {
     patch(json!({"role": "admin"})).await.expect_problem(422, "invalid_body");
     let problem = patch(json!({"name": "x", "email": "nobody"})).await.expect_problem(422, "validation_failed");
     assert_eq!(problem["errors"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn two_changes_of_the_profile_at_once_are_both_made() {
+    let mut host = TestApp::start().await;
+    host.become_user("anna").await;
+    let id = token(&host.get("/api/user/profile").await.expect(200), "id");
+    let mut tx = host.app.db.write().await.unwrap();
+    db::state::lock(&mut tx, &format!("users.{id}")).await.unwrap();
+    db::users::update_profile(&mut tx, &id, "anna", "anna", Some("anna@example.org")).await.unwrap();
+    let other = async {
+        somebody_waits(&mut tx).await;
+        tx.commit().await.unwrap();
+    };
+    let name = json!({"name": "Anna-Lena"});
+    let (patched, ()) = tokio::join!(async { host.patch("/api/user/profile", &name).await.expect(200) }, other);
+    assert_eq!((&patched["name"], &patched["email"]), (&json!("Anna-Lena"), &json!("anna@example.org")));
 }
 
 #[tokio::test]

@@ -161,6 +161,8 @@ pub async fn change(
         return Err(ApiError::invalid(errors));
     }
     let mut tx = app.db.write().await?;
+    // Two at once would each put back what the other changed.
+    db::state::lock(&mut tx, &format!("api_keys.{}", principal.user_id)).await?;
     let before = own_open(&mut tx, principal, id).await?;
     let mut row = before.clone();
     row.name = name.unwrap_or(row.name);
