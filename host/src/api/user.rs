@@ -1,11 +1,14 @@
 //! `/api/user`: the caller's own profile.
 
 use axum::extract::State;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::{extract::Json, rfc3339};
+use super::{
+    extract::{Json, present},
+    rfc3339,
+};
 use crate::{
     AppState,
     audit::{self, Actor, Entry, Outcome},
@@ -60,11 +63,6 @@ pub struct ProfilePatch {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>, format = Email)]
     email: Option<Option<String>>,
-}
-
-/// Tells null from absent.
-fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(value).map(Some)
 }
 
 /// The caller's profile.

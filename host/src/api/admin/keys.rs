@@ -72,8 +72,7 @@ pub async fn list_keys(
     principal.require_session()?;
     // PostgreSQL takes no NUL in a text, and no id has one.
     let user = filter.user.map(|id| id.replace('\0', "?"));
-    let (rows, meta) = page(&app, user, &paging).await?;
-    Ok(Page { data: rows.into_iter().map(UserApiKey::from).collect(), meta })
+    Ok(page(&app, user, &paging).await?.map(UserApiKey::from))
 }
 
 /// Revokes anybody's API key.
