@@ -28,7 +28,7 @@ pub use self::{
     schema::{Column, Kind, Table, tables},
 };
 use crate::{
-    config::Config,
+    config::{Config, show},
     db::Db,
     secrets::{self, Secrets, SecretsError},
 };
@@ -38,6 +38,8 @@ pub const FOLDER: &str = "backups";
 
 /// The layout of archives that this program writes, and the newest that it reads.
 const FORMAT: u32 = 1;
+/// How the names of archives end that are not whole yet.
+const PARTIAL: &str = ".partial";
 /// The configuration file's name in an archive.
 const CONFIGURATION: &str = "zotify.toml";
 
@@ -150,7 +152,7 @@ impl BackupError {
 /// What to save.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Leave the key out, and the configuration file where it holds the key.
+    /// Leave the key out, and the configuration file where it holds a secret.
     pub without_key: bool,
     /// Replace a file that is there.
     pub force: bool,
@@ -194,9 +196,11 @@ pub async fn to_writer(
     let dump = dump::write(db, &mut archive, progress).await?;
     let key =
         if options.without_key { KeyPlace::LeftOut } else { add_key(config, &mut archive, dump.canary.as_deref())? };
-    if let Some(file) = config.file.as_deref().filter(|_| !options.without_key || !config.file_holds_master_key()) {
+    if let Some(file) = &config.file {
         let text = fs::read(file).map_err(BackupError::file(file))?;
-        archive.add(CONFIGURATION, &text)?;
+        if !options.without_key || !show::holds_secrets(&String::from_utf8_lossy(&text)) {
+            archive.add(CONFIGURATION, &text)?;
+        }
     }
     let manifest = Manifest {
         format: FORMAT,
@@ -238,12 +242,10 @@ fn time_for_names() -> String {
 /// # Errors
 /// When the folder can't be made.
 pub fn new_file(config: &Config) -> Result<PathBuf, BackupError> {
-    let folder = config.server.data_dir.join(FOLDER);
-    automatic::make_folder(&folder)?;
-    Ok(folder.join(format!("zotify-{}.tar", time_for_names())))
+    Ok(automatic::backups_folder(config)?.join(format!("zotify-{}.tar", time_for_names())))
 }
 
-/// A file in the making; it is removed unless it is kept.
+/// A file in the making; it is removed unless it is kept. Its lock tells that somebody is at it.
 struct Partial {
     path: PathBuf,
     file: File,
@@ -252,10 +254,29 @@ struct Partial {
 impl Partial {
     fn make(target: &Path) -> Result<Self, BackupError> {
         let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let path = target.with_file_name(format!(".{name}.{}.partial", Ulid::generate()));
+        let path = target.with_file_name(format!(".{name}.{}{PARTIAL}", Ulid::generate()));
+        if let Some(folder) = path.parent() {
+            Self::remove_stale(folder, &format!(".{name}."));
+        }
         let file = File::options().write(true).create_new(true).mode(0o600).open(&path);
         let file = file.map_err(BackupError::file(target))?;
+        // Where there are no locks, nothing is ever found to be stale.
+        let _ = file.try_lock();
         Ok(Self { path, file })
+    }
+
+    /// Removes what killed backups left. What can't be removed is in nobody's way.
+    fn remove_stale(folder: &Path, prefix: &str) {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let partial = name.starts_with(prefix) && name.ends_with(PARTIAL);
+            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+            if partial && is_file && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
     }
 
     /// Gives it its name, once its bytes are safe.

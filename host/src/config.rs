@@ -157,19 +157,10 @@ impl Config {
         Ok(())
     }
 
-    /// Whether something in the file looks like a password.
+    /// Whether something in the file looks like a password, even if the environment overrides it.
     pub fn file_holds_secrets(&self) -> bool {
-        let secret = |pointer: &str| {
-            matches!(pointer, "/secrets/master_key" | "/auth/bootstrap_admin_key") || show::sounds_secret(pointer)
-        };
-        let in_file = |source: &Source| matches!(source, Source::File { .. });
-        self.sources.iter().any(|(pointer, source)| in_file(source) && secret(pointer))
-            || (self.database.masked_url() != self.database.url && in_file(&self.source("/database/url")))
-    }
-
-    /// Whether the file holds the key that seals stored credentials.
-    pub fn file_holds_master_key(&self) -> bool {
-        matches!(self.source("/secrets/master_key"), Source::File { .. })
+        let text = self.file.as_deref().and_then(|file| std::fs::read_to_string(file).ok());
+        text.is_some_and(|text| show::holds_secrets(&text))
     }
 
     /// Where the value at a JSON pointer such as `/server/listen` came from.

@@ -8,6 +8,7 @@ pub mod api_keys;
 pub mod audit;
 pub mod clock;
 pub mod consents;
+pub mod deleted_plays;
 pub mod events;
 pub mod invites;
 pub mod items;
@@ -94,6 +95,23 @@ impl std::fmt::Display for MigrationFailed {
 impl std::error::Error for MigrationFailed {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.0)
+    }
+}
+
+/// Why what was committed may not survive a power cut.
+#[derive(Debug, thiserror::Error)]
+pub enum FlushError {
+    /// A reader keeps the journal from being copied back.
+    #[error("another program reads the database file; end it and try again")]
+    Busy,
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    Database(sqlx::Error),
+}
+
+impl From<sqlx::Error> for FlushError {
+    fn from(error: sqlx::Error) -> Self {
+        if is_outage(&error) { Self::Busy } else { Self::Database(error) }
     }
 }
 
@@ -259,10 +277,12 @@ impl Db {
     /// back.
     ///
     /// # Errors
-    /// When the database is gone.
-    pub async fn flush(&self) -> sqlx::Result<()> {
+    /// When another program reads an older state of the database for longer than ten seconds, or it is gone.
+    pub async fn flush(&self) -> Result<(), FlushError> {
         if self.dialect == Dialect::Sqlite {
-            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.write).await?;
+            // That it could not be done is no error of SQLite's, but the first of three numbers.
+            let busy: i64 = sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.write).await?;
+            return if busy == 0 { Ok(()) } else { Err(FlushError::Busy) };
         }
         Ok(())
     }

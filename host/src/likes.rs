@@ -2,13 +2,16 @@
 //!
 //! A like belongs to a user. It is written through by an account that the user owns; what an account that all users share
 //! likes is nobody's. The newest change of mind wins: each has a number, and what a provider answers counts only while
-//! that number is still the same.
+//! that number is still the same. What the provider took has a new number too, so that a list that it made before counts
+//! for nothing against it.
 
 mod write;
 
 use serde_json::json;
 use zotify_plugin_api::{Item, Uri, capability};
 
+#[cfg(test)]
+pub(crate) use self::write::{Outcome, settle};
 pub use self::write::{enqueue, tell};
 
 use crate::{
@@ -64,7 +67,7 @@ pub async fn like(app: &AppState, principal: &Principal, uri: &Uri) -> ApiResult
         liked: 1,
         pending: i64::from(writer.is_ok()),
         code: writer.err().map(str::to_owned),
-        changed_at: next_change(before.as_ref()),
+        changed_at: next_change(db::clock::now(&mut tx).await?, before.as_ref()),
         ..LikeRow::default()
     };
     if known.is_none() {
@@ -102,7 +105,7 @@ pub async fn unlike(app: &AppState, principal: &Principal, uri: &Uri) -> ApiResu
     let account = writer(app, &scope, user, uri.instance()).ok();
     // One that is on its way there may have arrived.
     let account = account.filter(|_| row.written_through != 0 || row.pending != 0);
-    let changed_at = next_change(Some(&row));
+    let changed_at = next_change(db::clock::now(&mut tx).await?, Some(&row));
     let taken_back = LikeRow { liked: 0, written_through: 0, pending: 1, code: None, changed_at, ..row };
     match account {
         Some(_) => db::likes::put(&mut tx, user, &taken_back).await?,
@@ -145,9 +148,9 @@ pub async fn remember(tx: &mut Tx, account: &str, items: Vec<Item>) -> sqlx::Res
     items::upsert(tx, account, "", false, &rows).await
 }
 
-/// Later than any change before it, also where clocks went back.
-pub fn next_change(before: Option<&LikeRow>) -> i64 {
-    now_ms().max(before.map_or(0, |row| row.changed_at + 1))
+/// The number of a change at a time ([`db::clock::now`]): later than that of any change before it.
+pub fn next_change(now: i64, before: Option<&LikeRow>) -> i64 {
+    now.max(before.map_or(0, |row| row.changed_at + 1))
 }
 
 async fn emit(tx: &mut Tx, user: &str, kind: &str, uri: &str) -> sqlx::Result<()> {

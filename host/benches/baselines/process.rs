@@ -93,7 +93,7 @@ impl Host {
         let config = format!(
             "[server]\nlisten = \"{address}\"\ndata_dir = \"data\"\n[log]\nlevel = \"warn\"\n\
              [limits]\nrequests_per_minute_per_address = 10000000\nsign_ins_per_minute_per_address = 1000000\n\
-             [quotas]\nrequests_per_minute = 1000000\n{sections}\n"
+             [quotas]\nrequests_per_minute = 10000000\n{sections}\n"
         );
         fs::write(dir.path().join("zotify.toml"), config).expect("a configuration");
         let process = Self::command(&dir).arg("serve").stdout(Stdio::null()).spawn().expect("the host starts");

@@ -112,7 +112,7 @@ impl Host {
         let config = format!(
             "[server]\nlisten = \"127.0.0.1:{port}\"\nmax_connections_per_address = 10000\n\
              [limits]\nrequests_per_minute_per_address = 0\nsign_ins_per_minute_per_address = 0\n\
-             [quotas]\nrequests_per_minute = 1000000\n[plugins]\ndirectories = [\"plugins\"]\nquarantine = {{ crashes = 1000 }}\n\
+             [quotas]\nrequests_per_minute = 10000000\n[plugins]\ndirectories = [\"plugins\"]\nquarantine = {{ crashes = 1000 }}\n\
              [providers.local]\nplugin = \"local\"\nsettings = {{ folders = [{music:?}] }}\n\
              [providers.live]\nplugin = \"hostile\"\n"
         );

@@ -25,7 +25,9 @@ use crate::{
     App, AppState,
     auth::{Principal, quota},
     db::{
-        self, items, now_ms,
+        self,
+        deleted_plays::DeletedPlays,
+        items, now_ms,
         plays::{Filter, PlayRow},
     },
     error::{ApiError, ApiResult, FieldError},
@@ -208,7 +210,8 @@ impl NewPlay {
 /// Adds a play. One that is there already, told of by whom it may be, is answered instead.
 ///
 /// # Errors
-/// 404 `item_not_found` or `wrong_kind`, 409 `history_off`, 403 `quota_exceeded` for those who may keep none, 422.
+/// 404 `item_not_found` or `wrong_kind`, 409 `history_off`, 403 `quota_exceeded` for a play that is older than
+/// all that the caller may keep, 422.
 #[utoipa::path(
     post, path = "/api/user/history", operation_id = "add_play", tag = "User", request_body = NewPlay,
     responses(
@@ -247,6 +250,10 @@ pub async fn add_play(
     }
     db::plays::insert(&mut tx, user, &play).await?;
     db::plays::trim(&mut tx, user, keep).await?;
+    // The oldest make room; this one may be the oldest.
+    if db::plays::same(&mut *tx, user, &play).await?.is_none_or(|kept| kept.id != play.id) {
+        return Err(quota::exceeded("plays", keep));
+    }
     if let Some((account, item)) = fetched {
         likes::remember(&mut tx, &account, vec![item]).await?;
     }
@@ -299,9 +306,10 @@ pub async fn delete_play(
     let id: Ulid = id.parse().map_err(|_| not_found())?;
     let user = principal.user_id.as_str();
     let mut tx = app.db.write().await?;
-    if !db::plays::delete(&mut tx, user, &id.to_string()).await? {
-        return Err(not_found());
-    }
+    db::state::lock(&mut tx, &format!("preferences:{user}")).await?;
+    let play = db::plays::delete(&mut tx, user, &id.to_string()).await?.ok_or_else(not_found)?;
+    let (begins_at, ends_at) = (play.played_at - db::plays::SAME, play.played_at + db::plays::SAME + 1);
+    db::deleted_plays::insert(&mut tx, user, &DeletedPlays { uri: play.uri, begins_at, ends_at }).await?;
     deleted(&mut tx, user, 1).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
@@ -324,12 +332,30 @@ pub async fn clear_history(
     principal.require("library:write")?;
     let (user, filter) = (principal.user_id.as_str(), span.filter()?);
     let mut tx = app.db.write().await?;
+    db::state::lock(&mut tx, &format!("preferences:{user}")).await?;
+    stay_deleted(&mut tx, user, &filter).await?;
     let count = db::plays::clear(&mut tx, user, filter).await?;
     if count > 0 {
         deleted(&mut tx, user, count).await?;
     }
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Keeps providers from bringing back the plays of a span of time. Up to which time all is deleted is remembered for good.
+async fn stay_deleted(tx: &mut db::Tx, user: &str, span: &Filter) -> sqlx::Result<()> {
+    let now = db::clock::now(tx).await?;
+    let ends_at = span.until.map_or(now, |until| until.min(now));
+    if let Some(begins_at) = span.since {
+        let span = DeletedPlays { uri: String::new(), begins_at, ends_at };
+        return db::deleted_plays::insert(tx, user, &span).await;
+    }
+    let mut row = db::preferences::find(&mut **tx, user).await?.unwrap_or_default();
+    if row.history_since.is_some_and(|since| since >= ends_at) {
+        return Ok(());
+    }
+    row.history_since = Some(ends_at);
+    db::preferences::put(tx, user, &row).await
 }
 
 /// Says that plays are gone, and not which.

@@ -1,6 +1,6 @@
 //! Hashes and checks passwords with Argon2id, as many at once as there are cores.
 
-use std::thread::available_parallelism;
+use std::{sync::Arc, thread::available_parallelism};
 
 use argon2::{
     Argon2, Params,
@@ -23,8 +23,8 @@ const MAX_WAITING: usize = 64;
 
 /// Hashes and checks passwords.
 pub struct Passwords {
-    waiting: Semaphore,
-    running: Semaphore,
+    waiting: Arc<Semaphore>,
+    running: Arc<Semaphore>,
 }
 
 impl Default for Passwords {
@@ -37,7 +37,7 @@ impl Passwords {
     /// One for the whole host.
     pub fn new() -> Self {
         let cores = available_parallelism().map_or(1, usize::from);
-        Self { waiting: Semaphore::new(MAX_WAITING + cores), running: Semaphore::new(cores) }
+        Self { waiting: Arc::new(Semaphore::new(MAX_WAITING + cores)), running: Arc::new(Semaphore::new(cores)) }
     }
 
     /// The password's PHC string.
@@ -73,9 +73,15 @@ impl Passwords {
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
         let busy = || ApiError::unavailable("busy", "too many sign-ins at once; try again").with_retry_after(2);
-        let _place = self.waiting.try_acquire().map_err(|_| busy())?;
-        let _turn = self.running.acquire().await.map_err(|_| busy())?;
-        spawn_blocking(work).await.map_err(ApiError::internal)
+        let place = self.waiting.clone().try_acquire_owned().map_err(|_| busy())?;
+        let turn = self.running.clone().acquire_owned().await.map_err(|_| busy())?;
+        // A client that goes away does not stop the work: its turn lasts until that is done.
+        let held = move || {
+            let done = work();
+            drop((place, turn));
+            done
+        };
+        spawn_blocking(held).await.map_err(ApiError::internal)
     }
 }
 
@@ -128,6 +134,22 @@ mod tests {
         assert!(!passwords.verify(&right, None).await.unwrap());
         assert!(!passwords.verify(&right, Some("not a hash")).await.unwrap());
         assert!(!passwords.verify(&"x".repeat(MAX_LENGTH + 1).into(), Some(&hash)).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_turn_lasts_until_the_work_is_done() {
+        let passwords = Passwords::new();
+        let places = || passwords.waiting.available_permits();
+        let all = places();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let work = passwords.run(move || wait.recv().is_ok());
+        // The client goes away in the middle.
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(1), work).await.is_err());
+        assert_eq!(places(), all - 1);
+        go.send(()).unwrap();
+        while places() < all {
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]

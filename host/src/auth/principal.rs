@@ -174,6 +174,7 @@ impl FromRequestParts<AppState> for Principal {
                 return Err(ApiError::bad_request("several_credentials", detail));
             }
             let key = keys::check(app, key.to_str().unwrap_or_default()).await?;
+            check_password_change(parts, key.must_change_password)?;
             count(app, parts, &key.user_id, key.quota.as_deref())?;
             return Ok(Self::of_key(key, endpoint(parts)));
         }
@@ -191,7 +192,7 @@ impl FromRequestParts<AppState> for Principal {
             }
         };
         check_session(app, &session)?;
-        check_password_change(parts, &session)?;
+        check_password_change(parts, session.must_change_password)?;
         count(app, parts, &session.user_id, session.quota.as_deref())?;
         last_use::note(app, Used::Session(&session));
         Ok(Self::of_session(session, None, expires_at))
@@ -211,8 +212,8 @@ fn count(app: &App, parts: &Parts, user_id: &str, quota: Option<&str>) -> Result
 ///
 /// # Errors
 /// 403 `password_change_required`.
-fn check_password_change(parts: &Parts, session: &LiveSession) -> Result<(), ApiError> {
-    if session.must_change_password == 0 || BEFORE_PASSWORD_CHANGE.contains(&endpoint(parts)) {
+fn check_password_change(parts: &Parts, must_change: i64) -> Result<(), ApiError> {
+    if must_change == 0 || BEFORE_PASSWORD_CHANGE.contains(&endpoint(parts)) {
         return Ok(());
     }
     let detail = "an admin wants you to set another password first: POST /api/auth/password";
@@ -320,6 +321,7 @@ async fn signer(app: &App, parts: &Parts, maker: &Credential, expires_at: i64) -
         Credential::Session { id, .. } | Credential::Ui { id, .. } => {
             let session = live_session(app, id).await?.ok_or_else(session_revoked)?;
             check_session(app, &session)?;
+            check_password_change(parts, session.must_change_password)?;
             count(app, parts, &session.user_id, session.quota.as_deref())?;
             Ok(Principal::of_session(session, Some(Scopes::of_link()), expires_at))
         }
@@ -327,6 +329,7 @@ async fn signer(app: &App, parts: &Parts, maker: &Credential, expires_at: i64) -
             let key = app.recent_keys.get(id, db::api_keys::find_live_by_id(app.db.read(), id)).await?;
             let key = key.ok_or_else(|| ApiError::unauthorized("api_key_revoked", "the API key is gone"))?;
             keys::check_live(&key)?;
+            check_password_change(parts, key.must_change_password)?;
             count(app, parts, &key.user_id, key.quota.as_deref())?;
             let principal = Principal::of_key(key, "");
             let scopes = principal.scopes.common(Scopes::of_link());

@@ -32,8 +32,6 @@ use crate::{
 
 /// The longest `User-Agent` that is kept, in characters.
 const MAX_USER_AGENT: usize = 200;
-/// How long ended sessions stay on record, in milliseconds.
-const KEEP_ENDED: i64 = 7 * 24 * 60 * 60 * 1000;
 const MINUTE: i64 = 60 * 1000;
 const HOUR: i64 = 60 * MINUTE;
 
@@ -138,7 +136,6 @@ pub async fn start(
     };
     // Of two sign-ins at once, the second counts the first one's session.
     db::sessions::lock(tx, user_id).await?;
-    db::sessions::forget_ended(tx, user_id, now_ms() - KEEP_ENDED).await?;
     db::sessions::insert(tx, &session).await?;
     let opened = match value {
         Some(value) => Opened::Cookie(value, lifetime / 1000),

@@ -22,7 +22,7 @@ const FREE_WIDE: i64 = 100;
 /// The longest wait, in milliseconds.
 const MAX_WAIT: i64 = 15 * 60 * 1000;
 /// After this time without a failure all is forgotten, in milliseconds.
-const MEMORY: i64 = 60 * 60 * 1000;
+pub(crate) const MEMORY: i64 = 60 * 60 * 1000;
 
 /// Who is guessed at, and from where.
 #[derive(Clone, Debug)]

@@ -13,6 +13,7 @@ use crate::{
     db::{self, Db, now_ms, users::User},
     error::{ApiError, FieldError},
     events::{self, Event},
+    jobs::{self, erase::Erase},
 };
 
 /// What a user may do.
@@ -87,7 +88,10 @@ impl Name {
 /// Control characters, and those that change how others are shown or show nothing.
 pub(super) fn is_invisible(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// What a new user is made from.
@@ -215,11 +219,11 @@ pub async fn check_not_last_admin(tx: &mut db::Tx, user: &User) -> Result<(), Ap
     Ok(())
 }
 
-/// Changes a user's rights, with the event and the entries in the audit log; disabling ends the sessions. Nothing where
-/// there is no such user. Forget recent sessions and keys once it is committed.
+/// Changes a user's rights, with the event and the entries in the audit log; disabling ends the sessions, and who is no
+/// admin any more has invited none. Nothing where there is no such user. Forget recent sessions and keys once it is committed.
 ///
 /// # Errors
-/// 409 `last_admin`, or when the database fails.
+/// 409 `last_admin` or `user_being_erased`, or when the database fails.
 pub async fn change(tx: &mut db::Tx, id: &str, change: Change, actor: Actor<'_>) -> Result<Option<User>, ApiError> {
     let Some(before) = lock_for_change(tx, id).await? else { return Ok(None) };
     let mut user = before.clone();
@@ -227,18 +231,25 @@ pub async fn change(tx: &mut db::Tx, id: &str, change: Change, actor: Actor<'_>)
     user.disabled = change.disabled.map_or(user.disabled, i64::from);
     user.must_change_password = change.must_change_password.map_or(user.must_change_password, i64::from);
     user.quota = change.quota.map_or(user.quota, quota_text);
-    if Role::parse(&user.role) != Role::Admin || user.disabled != 0 {
+    let is_admin = Role::parse(&user.role) == Role::Admin && user.disabled == 0;
+    if !is_admin {
         check_not_last_admin(tx, &before).await?;
+    }
+    let enabled = user.disabled == 0 && before.disabled != 0;
+    if enabled && jobs::unfinished(tx, &Erase::key(id)).await?.is_some() {
+        return Err(ApiError::conflict("user_being_erased", "this user asked to be erased, and that has begun"));
     }
     db::users::update_rights(tx, &user).await?;
     let disabled = user.disabled != 0 && before.disabled == 0;
     let ended = if disabled { db::sessions::revoke_all(tx, id, None).await? } else { 0 };
+    let withdrawn = if is_admin { 0 } else { db::invites::withdraw_for_admins(tx, id).await? };
     let data = json!({
         "role": user.role,
         "disabled": user.disabled != 0,
         "must_change_password": user.must_change_password != 0,
         "quota": Quota::parse(user.quota.as_deref()),
         "sessions_ended": ended,
+        "invites_withdrawn": withdrawn,
     });
     let event = Event { kind: "user.updated", subject: Some(id), user: Some(id), data: data.clone() };
     events::emit(tx, event).await?;
@@ -296,7 +307,18 @@ mod tests {
         assert_eq!(code("ab"), "too_short");
         assert_eq!(code(&"x".repeat(65)), "too_long");
         assert_eq!(code(&"x".repeat(1_000_000)), "too_long");
-        for name in [" anna", "anna ", "an\nna", "an\u{0}na", "an\u{200b}na", "an\u{202e}na"] {
+        for name in [
+            " anna",
+            "anna ",
+            "an\nna",
+            "an\u{0}na",
+            "an\u{200b}na",
+            "an\u{202e}na",
+            "anna\u{fe0f}",
+            "anna\u{3164}",
+            "\u{e0041}anna",
+            "an\u{61c}na",
+        ] {
             assert_eq!(code(name), "invalid_characters", "{name:?}");
         }
         assert!(Name::new("Anna von Österreich").is_ok());

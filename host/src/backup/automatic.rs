@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{BackupError, FOLDER, Options, time_for_names, to_file};
+use super::{BackupError, FOLDER, Options, Partial, time_for_names, to_file};
 use crate::{
     config::Config,
     db::{Db, MigrationFailed},
@@ -55,13 +55,20 @@ pub async fn migrate(config: &Config, db: &Db) -> Result<usize, UpdateError> {
 }
 
 async fn before(config: &Config, db: &Db) -> Result<PathBuf, BackupError> {
-    let folder = config.server.data_dir.join(FOLDER);
-    make_folder(&folder)?;
+    let folder = backups_folder(config)?;
     let file = folder.join(format!("before-{}-{}.tar", env!("CARGO_PKG_VERSION"), time_for_names()));
     let options = Options { without_key: false, force: false };
     to_file(config, db, &file, options, &|_| ()).await?;
     prune(&folder);
     Ok(file)
+}
+
+/// The folder for backups that are not put elsewhere; it is made, and freed of what killed backups left.
+pub(super) fn backups_folder(config: &Config) -> Result<PathBuf, BackupError> {
+    let folder = config.server.data_dir.join(FOLDER);
+    make_folder(&folder)?;
+    Partial::remove_stale(&folder, ".");
+    Ok(folder)
 }
 
 /// Makes a folder that only its owner can read.

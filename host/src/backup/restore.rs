@@ -1,30 +1,29 @@
 //! Puts an archive in the place of the database. What was there before is kept, and until the last step nothing is
 //! changed.
 
+mod place;
+mod postgres;
+
 use std::{
     fs::{self, File},
-    io,
     path::{Path, PathBuf},
 };
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde_json::json;
-use sqlx::AssertSqlSafe;
 
+pub use self::postgres::hold;
 use super::{
-    BackupError, FOLDER, KeyPlace, Manifest, Options,
+    BackupError, FOLDER, KeyPlace, Manifest,
     archive::{Archive, ArchiveError},
-    automatic::make_folder,
     load,
-    schema::{quoted, tables},
-    time_for_names, to_file,
 };
 use crate::{
     audit::{self, Actor, Entry, Outcome},
     config::{Config, sqlite_url},
-    db::{Db, MigrationFailed, Tx},
+    db::{Db, FlushError, MigrationFailed, Tx},
     nodes,
-    secrets::{self, KEY_FILE, KeyFile, Secrets, SecretsError},
+    secrets::{KEY_FILE, KeyFile, Secrets, SecretsError},
 };
 
 /// Why an archive was not restored. Nothing was changed.
@@ -39,6 +38,9 @@ pub enum RestoreError {
     /// The database failed.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
+    /// The former database is in use.
+    #[error(transparent)]
+    Flush(#[from] FlushError),
     /// A migration failed.
     #[error("the archive's database can't be brought up to date: {0}")]
     Migrate(#[from] MigrationFailed),
@@ -61,9 +63,9 @@ pub enum RestoreError {
     /// There is something in the PostgreSQL database.
     #[error("the database is not empty; --force saves what is in it to {} in the data folder, and replaces it", FOLDER)]
     NotEmpty,
-    /// Tables of something else.
-    #[error("the database's schema holds tables that are not the host's; give the host a schema of its own")]
-    Foreign,
+    /// Tables of something else, or of a newer version.
+    #[error("the database's schema holds tables that this version does not know ({}); give the host a schema of its own", .0.join(", "))]
+    Foreign(Vec<String>),
     /// Other nodes run.
     #[error("{0} other nodes run on this database; stop them (a node that was killed counts for half a minute)")]
     NodesRunning(usize),
@@ -97,7 +99,7 @@ pub struct Restored {
 }
 
 /// Puts an archive in the place of the configured database. No host may run on it: the caller holds the locks.
-/// `progress` is told how many rows were written.
+/// `progress` is told how many rows were written: where rows are replaced, first to the backup of the former ones.
 ///
 /// # Errors
 /// With nothing changed.
@@ -108,7 +110,7 @@ pub async fn restore(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Restored, RestoreError> {
     if config.database.is_postgres() {
-        return into_postgres(config, archive, force, progress).await;
+        return postgres::restore(config, archive, force, progress).await;
     }
     let target = config.sqlite_file().ok_or(BackupError::InMemory)?;
     let staged = Staged::new(&target);
@@ -117,7 +119,7 @@ pub async fn restore(
     db.close().await;
     let (rows, key) = filled?;
     File::open(&staged.0).and_then(|file| file.sync_all()).map_err(BackupError::file(&staged.0))?;
-    let kept = swap(config, &staged.0, &target, key).await?;
+    let kept = place::swap(config, &staged.0, &target, key).await?;
     Ok(Restored { rows, kept })
 }
 
@@ -162,53 +164,6 @@ async fn into_sqlite(
     tx.commit().await?;
     db.flush().await?;
     Ok(filled)
-}
-
-async fn into_postgres(
-    config: &Config,
-    archive: &Archive,
-    force: bool,
-    progress: &(dyn Fn(u64) + Sync),
-) -> Result<Restored, RestoreError> {
-    let db = Db::connect(&config.database.url).await?;
-    let restored = replace_rows(config, &db, archive, force, progress).await;
-    db.close().await;
-    restored
-}
-
-async fn replace_rows(
-    config: &Config,
-    db: &Db,
-    archive: &Archive,
-    force: bool,
-    progress: &(dyn Fn(u64) + Sync),
-) -> Result<Restored, RestoreError> {
-    let applied = db.applied_migrations().await?;
-    let mut tx = db.write().await?;
-    let present = tables(&mut tx).await?;
-    let mut kept = None;
-    if !present.is_empty() {
-        match (applied.is_empty(), force) {
-            (true, _) => return Err(RestoreError::Foreign),
-            (_, false) => return Err(RestoreError::NotEmpty),
-            _ => {}
-        }
-        match nodes::running(db).await? {
-            0 => {}
-            nodes => return Err(RestoreError::NodesRunning(nodes)),
-        }
-        let folder = config.server.data_dir.join(FOLDER);
-        make_folder(&folder)?;
-        let file = folder.join(format!("before-restore-{}.tar", time_for_names()));
-        to_file(config, db, &file, Options { without_key: true, force: false }, &|_| ()).await?;
-        let names = present.iter().map(|table| quoted(&table.name)).collect::<Vec<_>>().join(",");
-        let sql = format!("DROP TABLE {names},_sqlx_migrations CASCADE");
-        sqlx::query(AssertSqlSafe(sql)).execute(&mut *tx).await?;
-        kept = Some(file);
-    }
-    let (rows, _) = fill(config, db, &mut tx, archive, progress).await?;
-    tx.commit().await?;
-    Ok(Restored { rows, kept })
 }
 
 /// Makes the archive's schema in an empty database, fills it, finds the key, and brings it up to date. Answers the
@@ -275,65 +230,4 @@ fn key(config: &Config, archive: &Archive, canary: &[u8]) -> Result<Option<Secre
         Ok(_) => Ok(None),
         Err(_) => Err(RestoreError::KeyNeeded(config.server.data_dir.join(KEY_FILE))),
     }
-}
-
-/// Puts the new file in the old one's place. Until the one step that does it, a kill leaves the old database with its
-/// key; from then on the new one, whose key the next start finds.
-async fn swap(
-    config: &Config,
-    staged: &Path,
-    target: &Path,
-    key: Option<SecretString>,
-) -> Result<Option<PathBuf>, RestoreError> {
-    let key_file = KeyFile::of(config);
-    let aside = target.with_file_name(format!("before-restore-{}", time_for_names()));
-    // A journal alone counts as well: SQLite would play it into the new database.
-    let old = target.exists() || beside(target, "-wal").exists();
-    if target.exists() {
-        fold_journal(target).await;
-    }
-    if old {
-        make_folder(&aside)?;
-        key_file.copy_to(&aside)?;
-    }
-    if let Some(key) = &key {
-        key_file.stage(key.expose_secret())?;
-    }
-    if old {
-        keep(target, &aside).map_err(BackupError::file(&aside))?;
-    }
-    let placed = fs::rename(staged, target).and_then(|()| secrets::sync_folder(target));
-    placed.map_err(BackupError::file(target))?;
-    if key.is_some() {
-        key_file.swap()?;
-    }
-    Ok(old.then_some(aside))
-}
-
-/// Brings what is only in the journal into the file. A damaged database does not let itself be opened; then the journal
-/// is kept with it as it is.
-async fn fold_journal(target: &Path) {
-    if let Ok(db) = Db::connect(&sqlite_url(target)).await {
-        if let Err(error) = db.flush().await {
-            tracing::warn!("the former database can't be read: {error}");
-        }
-        db.close().await;
-    }
-}
-
-/// Keeps the old database under another name, and takes its journal away.
-fn keep(target: &Path, aside: &Path) -> io::Result<()> {
-    let name = target.file_name().unwrap_or_default();
-    let kept = aside.join(name);
-    for suffix in ["-wal", "-shm"] {
-        match fs::rename(beside(target, suffix), beside(&kept, suffix)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    if target.exists() {
-        // A second name for the same file, so that there is no moment without a database. Not every file system has them.
-        fs::hard_link(target, &kept).or_else(|_| fs::rename(target, &kept))?;
-    }
-    secrets::sync_folder(&kept)
 }

@@ -21,22 +21,22 @@ pub(super) const ABOUT: &str = "\
 Save the database, its key and the configuration in one file.
 
 The host may run and go on writing: the archive holds the database as of one moment. It is a tar with the rows of each \
-table, the same from SQLite and from PostgreSQL, so that one can be restored into the other. With the key in it, it is as \
-good as a sign-in to every linked account.";
+table, the same from SQLite and from PostgreSQL, so that one can be restored into the other. It holds the tokens of linked \
+accounts: keep it as you would keep a password.";
 
 pub(super) const AFTER_HELP: &str = "\
 Examples:
   zotify-host backup                              into the folder backups of the data folder
   zotify-host backup /mnt/backup/zotify.tar
   zotify-host backup - | zstd > zotify.tar.zst
-  zotify-host backup --without-key zotify.tar     for a place that others can read";
+  zotify-host backup --without-key zotify.tar     with the key kept in another place";
 
 /// What to save, and where.
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     /// The file to write, or - for standard output; without it a new file in the data folder.
     file: Option<PathBuf>,
-    /// Leave out the key, and a configuration file that holds it.
+    /// Leave out the key, and a configuration file that holds it or another secret.
     #[arg(long)]
     without_key: bool,
     /// Replace the file when it exists.

@@ -20,7 +20,7 @@ pub struct Quotas {
     #[schemars(range(max = 10_000_000))]
     pub plays: u32,
     /// Requests a minute; as many may come at once.
-    #[schemars(range(min = 10, max = 1_000_000))]
+    #[schemars(range(min = 10, max = 10_000_000))]
     pub requests_per_minute: u32,
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::{
-    Config, Source,
+    Config, Database, Source,
     database::MASK,
     layers::{dotted, join},
     schema::schema_at,
@@ -42,8 +42,7 @@ fn masked(config: &Config, pointer: &str, value: &Value, source: &Source) -> Str
     if pointer == "/database/url" {
         return literal(&Value::String(config.database.masked_url()));
     }
-    let hidden = schema_at(pointer).get("writeOnly").is_some() || is_from_file(source) || sounds_secret(pointer);
-    if hidden { literal(&Value::String(MASK.into())) } else { literal(value) }
+    if is_secret(pointer) || is_from_file(source) { literal(&Value::String(MASK.into())) } else { literal(value) }
 }
 
 /// Whether a value looks like a password by its name, its form, or by the place it was kept in.
@@ -54,6 +53,27 @@ pub(crate) fn sounds_secret(pointer: &str) -> bool {
         let key = key.replace(['_', '-'], "");
         WORDS.iter().any(|word| key.contains(word)) || key.ends_with("key") || key.ends_with("pin")
     })
+}
+
+/// Whether a configuration file's text holds something that is masked here. What can't be read may hold anything.
+pub(crate) fn holds_secrets(text: &str) -> bool {
+    toml::from_str(text).map_or(true, |value: Value| holds_secret("", &value))
+}
+
+fn holds_secret(pointer: &str, value: &Value) -> bool {
+    match value {
+        Value::Object(table) => table.iter().any(|(key, value)| holds_secret(&join(pointer, key), value)),
+        Value::Array(items) => items.iter().any(|item| holds_secret(pointer, item)),
+        Value::String(url) if pointer == "/database/url" => {
+            let database = Database { url: url.clone(), ..Database::default() };
+            database.masked_url() != *url
+        }
+        value => is_secret(pointer) || value.as_str().is_some_and(|text| without_password(text) != text),
+    }
+}
+
+fn is_secret(pointer: &str) -> bool {
+    schema_at(pointer).get("writeOnly").is_some() || sounds_secret(pointer)
 }
 
 fn is_from_file(source: &Source) -> bool {

@@ -295,3 +295,39 @@ fn a_file_is_written_once_and_privately() {
     assert_eq!(fs::read_to_string(&file).unwrap(), "c");
     assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
 }
+
+#[test]
+fn a_file_with_anything_that_is_masked_holds_secrets() {
+    for text in [
+        "[secrets]\nmaster_key = \"x\"",
+        "auth.bootstrap_admin_key = \"x\"",
+        "database.url = \"postgres://zotify:hidden@db/zotify\"",
+        "database.url = \"postgres://zotify@db/zotify?password=hidden\"",
+        "[providers.a]\nplugin = \"p\"\nsettings = { password = \"x\" }",
+        "[providers.a]\nplugin = \"p\"\nsettings = { pin = 1234 }",
+        "[providers.a.settings]\nservers = [{ api_key = \"x\" }]",
+        "[providers.a.settings]\nurl = \"https://me:hidden@music.example\"",
+        "no TOML",
+    ] {
+        assert!(show::holds_secrets(text), "{text}");
+    }
+    for text in [
+        "",
+        "[server]\nlisten = \"127.0.0.1:1\"\n[database]\nurl = \"sqlite://data/zotify.db\"",
+        "database.url = \"postgres://zotify@db/zotify\"",
+        "[providers.a]\nplugin = \"p\"\nsettings = { folders = [\"/music\"], url = \"https://music.example\" }",
+    ] {
+        assert!(!show::holds_secrets(text), "{text}");
+    }
+}
+
+#[test]
+fn a_secret_that_the_environment_overrides_is_still_in_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("zotify.toml");
+    fs::write(&file, format!("[secrets]\nmaster_key = \"{KEY}\"")).unwrap();
+    let mut layers = Layers::new(Some(&file));
+    layers.add_file();
+    layers.add_environment([("ZOTIFY__SECRETS__MASTER_KEY".into(), KEY.into())]);
+    assert!(Config::build(layers, Some(file), dir.path().to_owned()).unwrap().file_holds_secrets());
+}

@@ -31,6 +31,8 @@ pub struct LiveKey {
     pub role: String,
     /// Not 0: the user may do nothing.
     pub disabled: i64,
+    /// Not 0: the user has to set another password first.
+    pub must_change_password: i64,
     /// What an admin set as the user's quota, JSON.
     pub quota: Option<String>,
 }
@@ -42,7 +44,7 @@ pub struct LiveKey {
 pub async fn find_live(db: impl AnyExecutor<'_>, prefix: &str) -> sqlx::Result<Option<LiveKey>> {
     sqlx::query_as(
         "SELECT k.id, k.user_id, k.scopes, k.expires_at, k.revoked_at, k.last_used_at, k.bootstrap, s.hash,
-                s.expires_at AS secret_expires_at, u.name, u.role, u.disabled, u.quota
+                s.expires_at AS secret_expires_at, u.name, u.role, u.disabled, u.must_change_password, u.quota
          FROM api_key_secrets s JOIN api_keys k ON k.id = s.key_id JOIN users u ON u.id = k.user_id
          WHERE s.prefix = $1",
     )
@@ -58,7 +60,7 @@ pub async fn find_live(db: impl AnyExecutor<'_>, prefix: &str) -> sqlx::Result<O
 pub async fn find_live_by_id(db: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<Option<LiveKey>> {
     sqlx::query_as(
         "SELECT k.id, k.user_id, k.scopes, k.expires_at, k.revoked_at, k.last_used_at, k.bootstrap, s.hash,
-                s.expires_at AS secret_expires_at, u.name, u.role, u.disabled, u.quota
+                s.expires_at AS secret_expires_at, u.name, u.role, u.disabled, u.must_change_password, u.quota
          FROM api_keys k JOIN users u ON u.id = k.user_id JOIN api_key_secrets s ON s.key_id = k.id
          WHERE k.id = $1 ORDER BY s.created_at DESC, s.prefix DESC LIMIT 1",
     )
@@ -247,20 +249,6 @@ pub async fn set_last_used(tx: &mut Tx, id: &str, at: i64) -> sqlx::Result<()> {
     sqlx::query("UPDATE api_keys SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)")
         .bind(id.to_owned())
         .bind(at)
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
-}
-
-/// Forgets a user's keys that were revoked before a time (Unix milliseconds). Those that a configuration set stay: a secret
-/// that was revoked must not come back.
-///
-/// # Errors
-/// When the database fails.
-pub async fn forget_revoked(tx: &mut Tx, user_id: &str, before: i64) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM api_keys WHERE user_id = $1 AND revoked_at < $2 AND bootstrap = 0")
-        .bind(user_id.to_owned())
-        .bind(before)
         .execute(&mut **tx)
         .await?;
     Ok(())

@@ -32,6 +32,14 @@ macro_rules! columns {
     };
 }
 
+/// Whether an invitation counts: who may make admins is an admin, and not only was one.
+macro_rules! counts {
+    () => {
+        "(role <> 'admin' OR EXISTS \
+           (SELECT 1 FROM users u WHERE u.id = invites.created_by AND u.role = 'admin' AND u.disabled = 0))"
+    };
+}
+
 /// Adds an invitation by its code's hash.
 ///
 /// # Errors
@@ -66,22 +74,27 @@ pub async fn page(db: impl AnyExecutor<'_>, before: Option<String>, limit: i64) 
     sql.query().fetch_all(db).await?.iter().map(Invite::from_row).collect()
 }
 
-/// The invitation with this code's hash.
+/// The invitation with this code's hash. One to be an admin is none any more once its maker is no admin who may act.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn find_by_hash(db: impl AnyExecutor<'_>, hash: &str) -> sqlx::Result<Option<Invite>> {
-    sqlx::query_as(columns!("SELECT ", " FROM invites WHERE hash = $1")).bind(hash.to_owned()).fetch_optional(db).await
+    sqlx::query_as(concat!(columns!("SELECT ", " FROM invites WHERE hash = $1 AND "), counts!()))
+        .bind(hash.to_owned())
+        .fetch_optional(db)
+        .await
 }
 
-/// Uses an invitation up at a time (Unix milliseconds): of several at once only one gets it.
+/// Uses an invitation up at a time (Unix milliseconds): of several at once only one gets it. Which count, see
+/// [`find_by_hash`].
 ///
 /// # Errors
 /// When the database fails.
 pub async fn take(tx: &mut Tx, hash: &str, now: i64) -> sqlx::Result<Option<Invite>> {
-    sqlx::query_as(columns!(
-        "UPDATE invites SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2 RETURNING ",
-        ""
+    sqlx::query_as(concat!(
+        "UPDATE invites SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2 AND ",
+        counts!(),
+        columns!(" RETURNING ", "")
     ))
     .bind(hash.to_owned())
     .bind(now)
@@ -113,11 +126,14 @@ pub async fn remove(tx: &mut Tx, id: &str) -> sqlx::Result<Option<String>> {
         .await
 }
 
-/// Forgets invitations that ended before a time, Unix milliseconds.
+/// Removes the invitations to be an admin that this user made and nobody has used; answers how many.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn forget_ended(tx: &mut Tx, before: i64) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM invites WHERE expires_at < $1").bind(before).execute(&mut **tx).await?;
-    Ok(())
+pub async fn withdraw_for_admins(tx: &mut Tx, created_by: &str) -> sqlx::Result<u64> {
+    let done = sqlx::query("DELETE FROM invites WHERE created_by = $1 AND role = 'admin' AND used_at IS NULL")
+        .bind(created_by.to_owned())
+        .execute(&mut **tx)
+        .await?;
+    Ok(done.rows_affected())
 }

@@ -2,7 +2,7 @@
 
 use sqlx::{FromRow, any::AnyExecutor};
 
-use super::{Tx, query::Sql};
+use super::{Tx, clock, query::Sql};
 
 /// URIs per statement.
 const URIS: usize = 500;
@@ -140,31 +140,44 @@ pub async fn delete(tx: &mut Tx, user_id: &str, uri: &str) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Lets likes follow tracks to other addresses: those of one user, or without an owner of the account, of everybody.
+/// Lets likes follow tracks to other addresses: those of one user, or without an owner of the account, of everybody. With
+/// `tell`, the provider is to be told of those that it held or was to hear of.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn follow(tx: &mut Tx, owner: Option<&str>, moved: &[(&str, &str)]) -> sqlx::Result<()> {
+pub async fn follow(tx: &mut Tx, owner: Option<&str>, moved: &[(&str, &str)], tell: bool) -> sqlx::Result<()> {
+    let now = clock::now(tx).await?;
     for chunk in moved.chunks(URIS) {
         let mut sql = Sql::many(tx, "SELECT DISTINCT uri FROM likes WHERE uri IN ");
         sql.bind_list(chunk.iter().map(|(old, _)| (*old).to_owned()));
         let known = sql.query().fetch_all(&mut **tx).await?;
         let known: Vec<String> = known.iter().map(|row| sqlx::Row::try_get(row, 0)).collect::<sqlx::Result<_>>()?;
         for (old, new) in chunk.iter().filter(|(old, _)| known.iter().any(|uri| uri == old)) {
-            follow_one(tx, owner, old, new).await?;
+            follow_one(tx, owner, (old, new), tell, now).await?;
         }
     }
     Ok(())
 }
 
-async fn follow_one(tx: &mut Tx, owner: Option<&str>, old: &str, new: &str) -> sqlx::Result<()> {
+async fn follow_one(
+    tx: &mut Tx,
+    owner: Option<&str>,
+    (old, new): (&str, &str),
+    tell: bool,
+    now: i64,
+) -> sqlx::Result<()> {
     // Who likes both already likes what came of it.
     let mut sql = Sql::new("DELETE FROM likes WHERE uri = ");
     sql.bind(old.to_owned()).push(" AND user_id IN (SELECT user_id FROM likes WHERE uri = ").bind(new.to_owned());
     of_owner(sql.push(")"), owner);
     sql.query().execute(&mut **tx).await?;
-    let mut sql = Sql::new("UPDATE likes SET uri = ");
-    of_owner(sql.bind(new.to_owned()).push(" WHERE uri = ").bind(old.to_owned()), owner);
+    // A list of likes that was made before names the old address: it counts for nothing against the new one.
+    let mut sql = Sql::new("UPDATE likes SET changed_at = CASE WHEN changed_at < ");
+    sql.bind(now).push(" THEN ").bind(now).push(" ELSE changed_at + 1 END");
+    if tell {
+        sql.push(", pending = CASE WHEN written_through <> 0 THEN 1 ELSE pending END, written_through = 0");
+    }
+    of_owner(sql.push(", uri = ").bind(new.to_owned()).push(" WHERE uri = ").bind(old.to_owned()), owner);
     sql.query().execute(&mut **tx).await?;
     Ok(())
 }

@@ -9,7 +9,7 @@ const URIS: usize = 500;
 /// Rows that one statement deletes.
 const BATCH: i64 = 1000;
 /// Plays of one item from several sources that are no further apart are one, in milliseconds.
-const SAME: i64 = 30_000;
+pub const SAME: i64 = 30_000;
 
 /// A play.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
@@ -115,17 +115,16 @@ pub async fn insert(tx: &mut Tx, user_id: &str, play: &PlayRow) -> sqlx::Result<
     Ok(done.rows_affected() > 0)
 }
 
-/// Deletes one play of a user; answers whether there was one.
+/// Deletes one play of a user; answers what it was, if there was one.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn delete(tx: &mut Tx, user_id: &str, id: &str) -> sqlx::Result<bool> {
-    let done = sqlx::query("DELETE FROM plays WHERE user_id = $1 AND id = $2")
+pub async fn delete(tx: &mut Tx, user_id: &str, id: &str) -> sqlx::Result<Option<PlayRow>> {
+    sqlx::query_as("DELETE FROM plays WHERE user_id = $1 AND id = $2 RETURNING id, uri, played_at, heard_ms, source")
         .bind(user_id.to_owned())
         .bind(id.to_owned())
-        .execute(&mut **tx)
-        .await?;
-    Ok(done.rows_affected() > 0)
+        .fetch_optional(&mut **tx)
+        .await
 }
 
 /// Deletes a user's plays of a span of time; answers how many.

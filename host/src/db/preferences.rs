@@ -5,12 +5,18 @@ use sqlx::{FromRow, any::AnyExecutor};
 use super::{Tx, now_ms};
 
 /// A user's preferences as they are stored.
-#[derive(Clone, Debug, Default, FromRow)]
+#[derive(Clone, Debug, FromRow)]
 pub struct PreferencesRow {
     /// What the user set, JSON.
     pub doc: String,
     /// Plays from before (Unix milliseconds) are not taken over from providers.
     pub history_since: Option<i64>,
+}
+
+impl Default for PreferencesRow {
+    fn default() -> Self {
+        Self { doc: "{}".into(), history_since: None }
+    }
 }
 
 /// What a user set; none where that is nothing.

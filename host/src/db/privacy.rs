@@ -6,7 +6,7 @@ use sqlx::{
     any::{AnyExecutor, AnyRow},
 };
 
-use super::{Tx, now_ms};
+use super::{Tx, now_ms, state};
 use crate::api::rfc3339;
 
 /// Rows that are read at once.
@@ -46,7 +46,7 @@ macro_rules! int {
 
 /// Everything that is held about a user, but for the libraries of their accounts. Columns named `at` or `…_at` are times,
 /// and those of [`JSON`] are documents. No secret and no hash of one is among them.
-pub const SECTIONS: [Section; 17] = [
+pub const SECTIONS: [Section; 18] = [
     text!(
         "profile",
         "id",
@@ -85,6 +85,11 @@ pub const SECTIONS: [Section; 17] = [
         "history",
         "id",
         "SELECT id, uri, played_at, heard_ms, source FROM plays WHERE user_id = $1 AND id > $2"
+    ),
+    text!(
+        "deleted_plays",
+        "id",
+        "SELECT id, uri, begins_at, ends_at FROM deleted_plays WHERE user_id = $1 AND id > $2"
     ),
     text!("consents", "id", "SELECT id, purpose, given, at FROM consents WHERE user_id = $1 AND id > $2"),
     text!(
@@ -139,11 +144,12 @@ pub const SECTIONS: [Section; 17] = [
          FROM audit_personal p JOIN audit_log l ON l.seq = p.seq
          WHERE (p.actor_id = $1 OR p.user_id = $1) AND l.seq > $2"
     ),
+    // The address may be empty: those from everywhere.
     text!(
         "sign_in_failures",
         "address",
         "SELECT address, failures, last_at, blocked_until FROM sign_in_failures
-         WHERE name_key = (SELECT name_key FROM users WHERE id = $1) AND address > $2"
+         WHERE name_key = (SELECT name_key FROM users WHERE id = $1) AND (address > $2 OR $2 = '')"
     ),
 ];
 
@@ -231,9 +237,15 @@ fn value(row: &AnyRow, n: usize, name: &str) -> sqlx::Result<Value> {
     Ok(if is_time { rfc3339(number).into() } else { number.into() })
 }
 
+const EVENTS: &str = "DELETE FROM events WHERE id IN
+     (SELECT id FROM events WHERE user_id = $1 OR subject = $1 OR data LIKE '%' || $1 || '%'
+        OR subject IN (SELECT id FROM accounts WHERE owner = $1) LIMIT $2)";
+const AUDIT_PERSONAL: &str = "DELETE FROM audit_personal WHERE seq IN
+     (SELECT seq FROM audit_personal WHERE actor_id = $1 OR user_id = $1 OR data LIKE '%' || $1 || '%' LIMIT $2)";
+
 /// Statements that erase a user (`$1`), at most `$2` rows at a time. Each is run until it finds nothing more. What a plugin
 /// keeps for an account has to go before the account.
-pub const ERASE: [&str; 14] = [
+pub const ERASE: [&str; 15] = [
     "DELETE FROM jobs WHERE kind <> 'privacy.erase' AND id IN
        (SELECT id FROM jobs WHERE kind <> 'privacy.erase' AND (user_id = $1 OR subject = $1 OR payload LIKE '%' || $1 || '%'
           OR subject IN (SELECT id FROM accounts WHERE owner = $1)) LIMIT $2)",
@@ -242,12 +254,11 @@ pub const ERASE: [&str; 14] = [
         WHERE a.owner = $1 LIMIT $2)",
     "DELETE FROM pull_runs WHERE id IN
        (SELECT r.id FROM pull_runs r JOIN accounts a ON a.id = r.account_id WHERE a.owner = $1 LIMIT $2)",
-    "DELETE FROM events WHERE id IN
-       (SELECT id FROM events WHERE user_id = $1 OR subject = $1 OR data LIKE '%' || $1 || '%'
-          OR subject IN (SELECT id FROM accounts WHERE owner = $1) LIMIT $2)",
+    EVENTS,
     "DELETE FROM accounts WHERE id IN (SELECT id FROM accounts WHERE owner = $1 LIMIT $2)",
     "DELETE FROM likes WHERE user_id = $1 AND uri IN (SELECT uri FROM likes WHERE user_id = $1 LIMIT $2)",
     "DELETE FROM plays WHERE id IN (SELECT id FROM plays WHERE user_id = $1 LIMIT $2)",
+    "DELETE FROM deleted_plays WHERE id IN (SELECT id FROM deleted_plays WHERE user_id = $1 LIMIT $2)",
     "DELETE FROM consents WHERE id IN (SELECT id FROM consents WHERE user_id = $1 LIMIT $2)",
     "DELETE FROM user_preferences WHERE user_id IN (SELECT user_id FROM user_preferences WHERE user_id = $1 LIMIT $2)",
     "DELETE FROM invites WHERE id IN (SELECT id FROM invites WHERE created_by = $1 AND used_at IS NULL LIMIT $2)",
@@ -256,8 +267,7 @@ pub const ERASE: [&str; 14] = [
     "UPDATE invites SET note = NULL, used_by = NULL WHERE id IN (SELECT id FROM invites WHERE used_by = $1 LIMIT $2)",
     "DELETE FROM sign_in_failures WHERE name_key = (SELECT name_key FROM users WHERE id = $1) AND address IN
        (SELECT address FROM sign_in_failures WHERE name_key = (SELECT name_key FROM users WHERE id = $1) LIMIT $2)",
-    "DELETE FROM audit_personal WHERE seq IN
-       (SELECT seq FROM audit_personal WHERE actor_id = $1 OR user_id = $1 OR data LIKE '%' || $1 || '%' LIMIT $2)",
+    AUDIT_PERSONAL,
 ];
 
 /// Runs one of [`ERASE`]; answers how many rows it took.
@@ -289,25 +299,14 @@ pub async fn lock_out(tx: &mut Tx, user_id: &str) -> sqlx::Result<bool> {
     Ok(true)
 }
 
-/// How many admins may sign in, besides this user.
+/// The ids of a user's jobs that run.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn other_admins(tx: &mut Tx, user_id: &str) -> sqlx::Result<i64> {
-    sqlx::query_scalar("SELECT COUNT(*) FROM users WHERE role = 'admin' AND disabled = 0 AND id <> $1")
+pub async fn running_jobs(db: impl AnyExecutor<'_>, user_id: &str) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar("SELECT id FROM jobs WHERE user_id = $1 AND state = 'running'")
         .bind(user_id.to_owned())
-        .fetch_one(&mut **tx)
-        .await
-}
-
-/// How many of a user's jobs run.
-///
-/// # Errors
-/// When the database fails.
-pub async fn running_jobs(db: impl AnyExecutor<'_>, user_id: &str) -> sqlx::Result<i64> {
-    sqlx::query_scalar("SELECT COUNT(*) FROM jobs WHERE user_id = $1 AND state = 'running'")
-        .bind(user_id.to_owned())
-        .fetch_one(db)
+        .fetch_all(db)
         .await
 }
 
@@ -335,18 +334,29 @@ pub async fn insert_erasure(tx: &mut Tx, receipt: &str) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// The last step: the user's row goes, the receipt says so, and the job's payload, which named the user, is `payload`.
+/// The last step: the user's row goes, with what was written about the user since the rest went, such as a sign-in that was
+/// refused; the receipt says so, and of the job's columns none names the user any more: its
+/// payload is `payload`.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn finish(tx: &mut Tx, user_id: &str, receipt: &str, job: &str, payload: &str) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM users WHERE id = $1").bind(user_id.to_owned()).execute(&mut **tx).await?;
+    let name_key: Option<String> = sqlx::query_scalar("DELETE FROM users WHERE id = $1 RETURNING name_key")
+        .bind(user_id.to_owned())
+        .fetch_optional(&mut **tx)
+        .await?;
+    sqlx::query("DELETE FROM sign_in_failures WHERE name_key = $1").bind(name_key).execute(&mut **tx).await?;
+    // Nobody writes an event or to the audit log from here to the end.
+    state::lock(tx, "events").await?;
+    for statement in [EVENTS, AUDIT_PERSONAL] {
+        erase(tx, statement, user_id, i64::MAX).await?;
+    }
     sqlx::query("UPDATE erasures SET erased_at = $2 WHERE receipt = $1")
         .bind(receipt.to_owned())
         .bind(now_ms())
         .execute(&mut **tx)
         .await?;
-    sqlx::query("UPDATE jobs SET payload = $2 WHERE id = $1")
+    sqlx::query("UPDATE jobs SET payload = $2, checkpoint = NULL, dedupe_key = NULL WHERE id = $1")
         .bind(job.to_owned())
         .bind(payload.to_owned())
         .execute(&mut **tx)
@@ -365,15 +375,26 @@ pub async fn find_erasure(db: impl AnyExecutor<'_>, receipt: &str) -> sqlx::Resu
         .await
 }
 
-/// Forgets plays from before a time (Unix milliseconds), at most `limit`; answers how many.
+/// For [`forget`]: plays.
+pub const OLD_PLAYS: &str = "DELETE FROM plays WHERE id IN (SELECT id FROM plays WHERE played_at < $1 LIMIT $2)";
+/// For [`forget`]: sessions by their end, with their refresh tokens.
+pub const ENDED_SESSIONS: &str = "DELETE FROM sessions WHERE id IN
+    (SELECT id FROM sessions WHERE expires_at < $1 OR revoked_at < $1 LIMIT $2)";
+/// For [`forget`]: keys that were revoked. Those that a configuration set stay: a secret that was revoked must not come back.
+pub const REVOKED_KEYS: &str = "DELETE FROM api_keys WHERE id IN
+    (SELECT id FROM api_keys WHERE revoked_at < $1 AND bootstrap = 0 LIMIT $2)";
+/// For [`forget`]: invitations by their use or their end.
+pub const ENDED_INVITES: &str = "DELETE FROM invites WHERE id IN
+    (SELECT id FROM invites WHERE COALESCE(used_at, expires_at) < $1 LIMIT $2)";
+/// For [`forget`]: failed sign-ins, by name and address.
+pub const OLD_SIGN_IN_FAILURES: &str = "DELETE FROM sign_in_failures WHERE (name_key, address) IN
+    (SELECT name_key, address FROM sign_in_failures WHERE last_at < $1 LIMIT $2)";
+
+/// Forgets what is from before a time (Unix milliseconds), at most `limit` rows; answers how many.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn forget_plays(tx: &mut Tx, before: i64, limit: i64) -> sqlx::Result<u64> {
-    let done = sqlx::query("DELETE FROM plays WHERE id IN (SELECT id FROM plays WHERE played_at < $1 LIMIT $2)")
-        .bind(before)
-        .bind(limit)
-        .execute(&mut **tx)
-        .await?;
+pub async fn forget(tx: &mut Tx, statement: &'static str, before: i64, limit: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query(statement).bind(before).bind(limit).execute(&mut **tx).await?;
     Ok(done.rows_affected())
 }

@@ -270,16 +270,3 @@ pub async fn revoke_all(tx: &mut Tx, user_id: &str, but: Option<&str>) -> sqlx::
     .await?;
     Ok(done.rows_affected())
 }
-
-/// Forgets a user's sessions that ended before a time (Unix milliseconds).
-///
-/// # Errors
-/// When the database fails.
-pub async fn forget_ended(tx: &mut Tx, user_id: &str, before: i64) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM sessions WHERE user_id = $1 AND (expires_at < $2 OR revoked_at < $2)")
-        .bind(user_id.to_owned())
-        .bind(before)
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
-}

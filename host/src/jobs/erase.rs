@@ -35,10 +35,15 @@ impl Erase {
         Self { user: Some(user.into()), receipt: receipt.into() }
     }
 
+    /// The key of the one job that erases a user.
+    pub fn key(user: &str) -> String {
+        format!("{}:{user}", Self::NAME)
+    }
+
     /// Everything but the user's row.
     async fn sweep(&self, ctx: &JobContext, user: &str) -> Result<(), JobError> {
         let mut erased = 0;
-        let accounts = db::privacy::accounts(ctx.app.db.read(), user).await?;
+        let accounts = note_accounts(ctx, user).await?;
         forget_notes(ctx, &accounts).await?;
         for statement in db::privacy::ERASE {
             loop {
@@ -98,6 +103,21 @@ impl Job for Erase {
 }
 register_job!(Erase);
 
+/// The user's accounts, pairs of id and instance, also those whose rows went in an earlier run: what a plugin keeps for them
+/// may still be there.
+async fn note_accounts(ctx: &JobContext, user: &str) -> Result<Vec<(String, String)>, JobError> {
+    let mut accounts: Vec<_> = ctx.checkpoint().unwrap_or_default();
+    let mut tx = ctx.app.db.write().await?;
+    for account in db::privacy::accounts(&mut *tx, user).await? {
+        if !accounts.contains(&account) {
+            accounts.push(account);
+        }
+    }
+    ctx.save_checkpoint(&mut tx, &accounts).await?;
+    tx.commit().await?;
+    Ok(accounts)
+}
+
 /// Removes what plugins keep for accounts: pairs of id and instance.
 async fn forget_notes(ctx: &JobContext, accounts: &[(String, String)]) -> Result<(), JobError> {
     for (account, instance) in accounts {
@@ -112,7 +132,7 @@ async fn forget_notes(ctx: &JobContext, accounts: &[(String, String)]) -> Result
 /// The user's own jobs were told to stop. One that does not in time finds its row gone, and writes nothing more.
 async fn wait_for_jobs(ctx: &JobContext, user: &str) -> Result<(), JobError> {
     let until = Instant::now() + JOBS_STOP;
-    while Instant::now() < until && db::privacy::running_jobs(ctx.app.db.read(), user).await? > 0 {
+    while Instant::now() < until && !db::privacy::running_jobs(ctx.app.db.read(), user).await?.is_empty() {
         if ctx.cancelled().run_until_cancelled(sleep(LOOK)).await.is_none() {
             return Err(JobError::Cancelled);
         }

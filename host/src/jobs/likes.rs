@@ -1,6 +1,9 @@
 //! `likes.write` tells a provider of likes that it did not take when they were made; `likes.pull` takes over those that the
 //! account has there.
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::HashSet, time::Duration};
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +14,7 @@ use super::{Enqueue, Job, JobContext, JobError, pull::started};
 use crate::{
     accounts::{self, Account},
     auth::quota,
-    db::{self, Tx, likes::LikeRow, now_ms},
+    db::{self, Tx, likes::LikeRow},
     events::{self, Event},
     likes::{self, BATCH, next_change, own_item},
     mirror::{clean, lookup},
@@ -23,10 +26,17 @@ use crate::{
 const MAX_LIKES: usize = 100_000;
 /// Pages that one pull reads at most.
 const MAX_PAGES: usize = 5000;
-/// This many likes that a provider does not list any more are taken back without doubt.
+/// Up to this many likes that a provider does not list any more are taken back without doubt, unless they are most of them.
 const FREE_REMOVALS: usize = 20;
 /// Else one in this many.
 const FREE_SHARE: usize = 10;
+
+/// Whether a list that lacks `lost` of `held` likes may be a mistake: one that is empty, one that lacks more than half, and
+/// one that lacks a lot.
+fn is_doubtful(listed: usize, lost: usize, held: usize) -> bool {
+    let more_than_half = lost > 1 && lost * 2 > held;
+    lost > 0 && (listed == 0 || more_than_half || (lost > FREE_REMOVALS && lost * FREE_SHARE > held))
+}
 
 /// Tells a provider of what it does not know yet.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -93,7 +103,8 @@ impl Job for PullLikes {
             // Likes are written through by another one, and what two lists hold could not be told apart.
             return Ok(());
         }
-        let mut pull = Pull { ctx, account, user, began: now_ms(), listed: HashSet::new(), added: 0 };
+        let began = db::clock::now(&mut *ctx.app.db.read().acquire().await?).await?;
+        let mut pull = Pull { ctx, account, user, began, listed: HashSet::new(), added: 0 };
         pull.read().await?;
         pull.finish().await
     }
@@ -115,7 +126,7 @@ struct Pull {
     ctx: JobContext,
     account: Account,
     user: String,
-    /// Unix milliseconds.
+    /// Unix milliseconds, as changes of likes are numbered.
     began: i64,
     /// The URIs of all likes so far.
     listed: HashSet<String>,
@@ -185,7 +196,7 @@ impl Pull {
             Some(row) if row.liked != 0 && row.written_through != 0 => None,
             Some(row) if row.liked != 0 => Some(LikeRow { written_through: 1, pending: 0, code: None, ..row }),
             before => {
-                let (liked_at, changed_at) = (since.unwrap_or(self.began), next_change(before.as_ref()));
+                let (liked_at, changed_at) = (since.unwrap_or(self.began), next_change(self.began, before.as_ref()));
                 Some(LikeRow { uri, liked_at, liked: 1, written_through: 1, changed_at, ..LikeRow::default() })
             }
         }
@@ -216,7 +227,7 @@ impl Pull {
         }
         let gone: Vec<_> = liked.into_iter().filter(|row| row.written_through != 0).collect();
         let (lost, instance) = (gone.len(), &self.account.instance);
-        if lost <= FREE_REMOVALS || lost * FREE_SHARE <= held {
+        if !is_doubtful(self.listed.len(), lost, held) {
             for row in gone {
                 db::likes::delete(tx, &self.user, &row.uri).await?;
             }

@@ -71,8 +71,16 @@ impl Job for PullPlays {
             return Ok(());
         }
         let since = row.and_then(|row| row.history_since).unwrap_or(0);
-        let plays: Vec<_> = plays.into_iter().filter(|(at, ..)| *at >= since).collect();
+        let newest = plays.iter().map(|(at, ..)| *at).max();
+        let deleted = db::deleted_plays::list(&mut *tx, &user).await?;
+        let stays_deleted = |uri: &str, at: i64| at < since || deleted.iter().any(|span| span.holds(uri, at));
+        let plays: Vec<_> =
+            plays.into_iter().filter(|(at, item, _)| !stays_deleted(item.uri().as_str(), *at)).collect();
         let added = merge(&mut tx, &account, &user, plays).await?;
+        if let Some(newest) = newest {
+            db::plays::take_until(&mut tx, &account.id, newest).await?;
+            db::deleted_plays::forget_passed(&mut tx, &user).await?;
+        }
         let keep = quota::of(&mut *tx, &ctx.app.config.quotas, &user).await?.plays;
         db::plays::trim(&mut tx, &user, keep).await?;
         if added > 0 {
@@ -127,7 +135,6 @@ fn keep(play: Play, instance: &str) -> Option<Taken> {
 
 /// Adds the plays that nobody told of yet; answers how many.
 async fn merge(tx: &mut Tx, account: &Account, user: &str, plays: Vec<Taken>) -> sqlx::Result<usize> {
-    let newest = plays.iter().map(|(at, ..)| *at).max();
     let mut added = 0;
     let mut items = Vec::with_capacity(plays.len());
     for (played_at, item, heard_ms) in plays {
@@ -140,8 +147,5 @@ async fn merge(tx: &mut Tx, account: &Account, user: &str, plays: Vec<Taken>) ->
         }
     }
     remember(tx, &account.id, items).await?;
-    if let Some(newest) = newest {
-        db::plays::take_until(tx, &account.id, newest).await?;
-    }
     Ok(added)
 }

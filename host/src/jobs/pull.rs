@@ -5,7 +5,7 @@ mod entries;
 mod finish;
 mod page;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::sync::Arc;
 

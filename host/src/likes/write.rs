@@ -56,7 +56,7 @@ pub async fn enqueue(tx: &mut Tx, account: &Account, delay: Duration) -> sqlx::R
 }
 
 /// What became of telling a provider of one like.
-enum Outcome {
+pub(crate) enum Outcome {
     Done,
     /// It may take it later.
     Later(ProviderError),
@@ -163,7 +163,7 @@ fn is_final(kind: ErrorKind) -> bool {
 }
 
 /// Takes note of what became of one like. A change of mind in the meantime stands, and is told next.
-async fn settle(
+pub(crate) async fn settle(
     tx: &mut Tx,
     user: &str,
     told: LikeRow,
@@ -171,9 +171,13 @@ async fn settle(
     reads: bool,
 ) -> sqlx::Result<Option<ProviderError>> {
     let now = db::likes::find(&mut **tx, user, &told.uri).await?;
-    if now.as_ref().is_none_or(|now| now.changed_at != told.changed_at) {
-        return overtaken(tx, user, told, now).await;
+    match now {
+        Some(now) if now.changed_at == told.changed_at => {}
+        // Another one told it the same.
+        Some(now) if now.liked == told.liked && now.pending == 0 => return Ok(None),
+        now => return overtaken(tx, user, told, now).await,
     }
+    let changed_at = next_change(db::clock::now(tx).await?, Some(&told));
     let code = |error: &ProviderError| Some(ApiError::from(error.clone()).code().to_owned());
     let liked = told.liked != 0;
     match outcome {
@@ -182,16 +186,29 @@ async fn settle(
             return Ok(Some(error));
         }
         Outcome::Done if liked => {
-            db::likes::put(tx, user, &LikeRow { written_through: 1, pending: 0, code: None, ..told }).await?;
+            db::likes::put(tx, user, &LikeRow { written_through: 1, pending: 0, code: None, changed_at, ..told })
+                .await?;
         }
         Outcome::Never(error) if liked => {
             db::likes::put(tx, user, &LikeRow { written_through: 0, pending: 0, code: code(&error), ..told }).await?;
         }
         // A list that the provider answered before still names it; the next pull forgets it.
-        Outcome::Done if reads => db::likes::put(tx, user, &LikeRow { pending: 0, code: None, ..told }).await?,
+        Outcome::Done if reads => {
+            db::likes::put(tx, user, &LikeRow { pending: 0, code: None, changed_at, ..told }).await?;
+        }
         Outcome::Done | Outcome::Never(_) => db::likes::delete(tx, user, &told.uri).await?,
     }
     Ok(None)
+}
+
+/// Whether the user still sees an item under this address. One that moved was not taken back: its like moved with it, and
+/// the provider may take the old address for the new one.
+async fn is_known(tx: &mut Tx, user: &str, uri: &str) -> sqlx::Result<bool> {
+    let instance = uri.split(':').next().unwrap_or_default();
+    let accounts = db::accounts::of_instance(&mut **tx, instance).await?;
+    let seen = accounts.into_iter().filter(|a| a.owner.as_deref().is_none_or(|owner| owner == user));
+    let seen: Vec<String> = seen.map(|account| account.id).collect();
+    Ok(!seen.is_empty() && items::find(&mut **tx, &seen, uri).await?.is_some())
 }
 
 /// Somebody changed their mind while the provider was told: it is told of that once more, since nobody knows which of the
@@ -202,10 +219,10 @@ async fn overtaken(
     told: LikeRow,
     now: Option<LikeRow>,
 ) -> sqlx::Result<Option<ProviderError>> {
-    let changed_at = next_change(Some(now.as_ref().unwrap_or(&told)));
+    let changed_at = next_change(db::clock::now(tx).await?, Some(now.as_ref().unwrap_or(&told)));
     let row = match now {
         Some(now) => LikeRow { pending: 1, changed_at, ..now },
-        None if told.liked == 0 => return Ok(None),
+        None if told.liked == 0 || !is_known(tx, user, &told.uri).await? => return Ok(None),
         None => LikeRow { liked: 0, written_through: 0, pending: 1, code: None, changed_at, ..told },
     };
     db::likes::put(tx, user, &row).await?;

@@ -13,7 +13,7 @@ pub enum Held {
 use Held::{In, Not};
 
 /// Table, column, and where it is. A column belongs to a user when it names one, or names a row that belongs to one.
-pub const COLUMNS: [(&str, &str, Held); 28] = [
+pub const COLUMNS: [(&str, &str, Held); 29] = [
     ("users", "name_key", Not("the name in `profile`, folded")),
     ("sessions", "user_id", In("sessions")),
     ("refresh_tokens", "session_id", Not("hashes of secrets; their session is in `sessions`")),
@@ -35,6 +35,7 @@ pub const COLUMNS: [(&str, &str, Held); 28] = [
     ("user_preferences", "user_id", In("preferences")),
     ("likes", "user_id", In("likes")),
     ("plays", "user_id", In("history")),
+    ("deleted_plays", "user_id", In("deleted_plays")),
     ("consents", "user_id", In("consents")),
     ("api_keys", "user_id", In("api_keys")),
     ("api_key_secrets", "key_id", Not("hashes of secrets; their key is in `api_keys`")),

@@ -5,15 +5,13 @@ use serde_json::json;
 
 use crate::{
     AppState,
-    db::{self, Tx, users::User},
+    auth::users,
+    db::{self, Tx},
     error::{ApiError, ApiResult},
     events::{self, Event},
     jobs::{self, Enqueue, JobId, erase::Erase},
     secrets::random,
 };
-
-/// The lock under which admins are counted.
-const ADMINS: &str = "admins";
 
 /// An erasure that has begun.
 #[derive(Clone, Debug)]
@@ -27,20 +25,19 @@ pub struct Erasure {
 /// Locks a user out and queues the erasure of all that is held about them. Call [`begun`] after the commit.
 ///
 /// # Errors
-/// 409 `last_admin`, 401 `user_disabled`, or when the database fails.
-pub async fn begin(tx: &mut Tx, user: &User) -> ApiResult<Erasure> {
-    db::state::lock(tx, ADMINS).await?;
-    if user.role == "admin" && db::privacy::other_admins(tx, &user.id).await? == 0 {
-        let detail = "this is the only admin who can sign in; make another user an admin first";
-        return Err(ApiError::conflict("last_admin", detail));
-    }
+/// 409 `last_admin`, 401 `session_revoked` or `user_disabled`, or when the database fails.
+pub async fn begin(tx: &mut Tx, user_id: &str) -> ApiResult<Erasure> {
+    let gone = || ApiError::unauthorized("session_revoked", "this user is no more");
+    let user = users::lock_for_change(tx, user_id).await?.ok_or_else(gone)?;
+    users::check_not_last_admin(tx, &user).await?;
     if !db::privacy::lock_out(tx, &user.id).await? {
         return Err(ApiError::unauthorized("user_disabled", "this user is disabled, or being erased"));
     }
     let receipt = URL_SAFE_NO_PAD.encode(random::<24>().map_err(ApiError::internal)?);
     db::privacy::insert_erasure(tx, &receipt).await?;
     let job = Erase::new(&user.id, &receipt);
-    let job = jobs::enqueue(tx, &job, Enqueue::default()).await?;
+    let options = Enqueue { dedupe_key: Some(Erase::key(&user.id)), ..Enqueue::default() };
+    let job = jobs::enqueue(tx, &job, options).await?;
     let data = json!({ "job": job });
     events::emit(tx, Event { kind: "privacy.erasure_requested", subject: None, user: Some(&user.id), data }).await?;
     Ok(Erasure { receipt, job })

@@ -107,29 +107,36 @@ impl KeyFile {
         swapped.map_err(|error| failed(&self.current, error))
     }
 
-    /// Keeps the key's file under another name beside it, whatever it holds; does nothing where there is none.
+    /// Keeps the key's file, and one of a killed exchange, under other names beside them, whatever they hold; does
+    /// nothing where there is none.
     ///
     /// # Errors
-    /// When it can't be read or written.
+    /// When one can't be read or written.
     pub fn keep_aside(&self) -> Result<(), SecretsError> {
         let time = chrono::Utc::now().format("%Y%m%dT%H%M%S%.3fZ");
-        self.copy(&self.current.with_file_name(format!("{KEY_FILE}.before-reset-{time}")))
+        self.copy(|name| self.current.with_file_name(format!("{name}.before-reset-{time}")))
     }
 
-    /// Copies the key's file into a folder, as it is; does nothing where there is none.
+    /// Copies the key's file, and one of a killed exchange, into a folder, as they are; does nothing where there is none.
     ///
     /// # Errors
-    /// When it can't be read or written.
+    /// When one can't be read or written.
     pub fn copy_to(&self, folder: &Path) -> Result<(), SecretsError> {
-        self.copy(&folder.join(KEY_FILE))
+        self.copy(|name| folder.join(name))
     }
 
-    fn copy(&self, copy: &Path) -> Result<(), SecretsError> {
-        let text = match fs::read(&self.current) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            read => read.map_err(|error| failed(&self.current, error))?,
-        };
-        super::write_new(copy, &text).and_then(|()| sync_folder(copy)).map_err(|error| failed(copy, error))
+    /// Either of the two may be the only key of a database.
+    fn copy(&self, place: impl Fn(&str) -> PathBuf) -> Result<(), SecretsError> {
+        for (file, name) in [(&self.current, KEY_FILE), (&self.staged, STAGED)] {
+            let text = match fs::read(file) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                read => read.map_err(|error| failed(file, error))?,
+            };
+            let copy = place(name);
+            let written = super::write_new(&copy, &text).and_then(|()| sync_folder(&copy));
+            written.map_err(|error| failed(&copy, error))?;
+        }
+        Ok(())
     }
 }
 

@@ -13,11 +13,11 @@ use crate::{
     audit::{self, Actor, Entry, Outcome},
     backup::BackupError,
     config::Config,
-    db::{self, Db, Tx},
+    db::{self, Db, FlushError, Tx},
     nodes,
 };
 
-/// Why the key was not exchanged. Nothing was changed.
+/// Why the key was not exchanged. Nothing was changed but with [`RotateError::Flush`].
 #[derive(Debug, thiserror::Error)]
 pub enum RotateError {
     /// The present key is none, or not the right one.
@@ -26,6 +26,9 @@ pub enum RotateError {
     /// The database failed.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
+    /// What was sealed anew is in the database, but may not survive a power cut: the next start finds the right key.
+    #[error(transparent)]
+    Flush(#[from] FlushError),
     /// The database has tables that the host does not know.
     #[error(transparent)]
     Schema(#[from] Box<BackupError>),

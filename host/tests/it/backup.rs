@@ -1,6 +1,7 @@
 //! Backups: taken from a host that writes, put back by the program, and archives that nobody should trust.
 
 mod archives;
+mod in_use;
 
 use std::{
     os::unix::fs::PermissionsExt as _,
@@ -305,6 +306,7 @@ async fn a_backup_without_its_key_needs_that_key() {
     let (_out, file) = saved(dir.path(), &["--without-key"]);
     let archive = Archive::open(&file).unwrap();
     assert!(archive.member("secret.key").unwrap().is_none());
+    assert!(archive.member("zotify.toml").unwrap().is_some());
     let key = std::fs::read(dir.path().join("data/secret.key")).unwrap();
     std::fs::remove_dir_all(dir.path().join("data")).unwrap();
     let text = refusal(&program(dir.path(), &["restore", path(&file)]));
@@ -315,6 +317,21 @@ async fn a_backup_without_its_key_needs_that_key() {
     let host = TestApp::at(dir, "", "").await;
     let request = host.request(Method::GET, "/api/user/profile").bearer_auth(&token);
     host.send(request).await.expect(200);
+}
+
+#[tokio::test]
+async fn without_the_key_there_is_no_configuration_with_secrets() {
+    let dir = TestApp::start().await.stop().await;
+    let file = dir.path().join("zotify.toml");
+    let mut text = std::fs::read_to_string(&file).unwrap();
+    text.push_str("\n[providers.other]\nplugin = \"other\"\nsettings = { password = \"hidden in the file\" }\n");
+    std::fs::write(&file, text).unwrap();
+    for (arguments, there) in [(&[] as &[&str], true), (&["--without-key"], false)] {
+        let (_out, file) = saved(dir.path(), arguments);
+        assert_eq!(Archive::open(&file).unwrap().member("zotify.toml").unwrap().is_some(), there);
+        let bytes = std::fs::read(&file).unwrap();
+        assert_eq!(bytes.windows(18).any(|part| part == b"hidden in the file"), there);
+    }
 }
 
 /// The configuration of a folder, as the program reads it.

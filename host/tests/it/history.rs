@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use zotify_host::db;
 
 use crate::{
     library::{all, music, scanned, text},
@@ -149,6 +150,10 @@ async fn the_oldest_make_room() {
         play(&host, &uri, &at(minute)).await.expect(201);
     }
     assert_eq!(times(&plays(&host, "").await), [&at(4)[..19], &at(3)[..19], &at(2)[..19]]);
+    let recorded = events(&host, "play.recorded").await.len();
+    play(&host, &uri, &at(1)).await.expect_problem(403, "quota_exceeded");
+    assert_eq!(times(&plays(&host, "").await), [&at(4)[..19], &at(3)[..19], &at(2)[..19]], "nothing went for it");
+    assert_eq!(events(&host, "play.recorded").await.len(), recorded);
     host.become_user("anna").await;
     play(&host, &uri, &at(0)).await.expect(201);
     assert_eq!(plays(&host, "").await.len(), 1, "each has their own room");
@@ -195,6 +200,50 @@ async fn plays_at_a_provider_are_taken_over_once() {
     assert_eq!(times(&plays(&stars.host, "").await), [&at(2)[..19], "2026-05-01T08:00:20"]);
     let merged = events(&stars.host, "history.merged").await;
     assert_eq!(merged, [(Some("stars".into()), json!({"provider": "stars", "added": 2}))]);
+}
+
+const PLAYED: &str = "played = [[\"1\", \"2026-05-01T08:00:00Z\"], [\"2\", \"2026-05-01T08:05:00Z\"], \
+    [\"3\", \"2026-05-01T08:10:00Z\"]]";
+
+#[tokio::test]
+async fn a_deleted_play_does_not_come_back_from_the_provider_that_had_yet_to_tell_of_it() {
+    let stars = Starred::with("saved = 3", "").await;
+    let play = play(&stars.host, "stars:track:2", "2026-05-01T08:05:20Z").await.expect(201);
+    assert_eq!(delete(&stars.host, &format!("/{}", text(&play, "id"))).await.status, 204);
+    let kept = async |stars: &Starred| {
+        let user = db::users::find_by_name(stars.host.app.db.read(), "root-of-tests").await.unwrap().unwrap().id;
+        db::deleted_plays::list(stars.host.app.db.read(), &user).await.unwrap().len()
+    };
+    assert_eq!(kept(&stars).await, 1);
+    let stars = stars.again(&format!("saved = 3, {PLAYED}")).await;
+    stars.sync().await;
+    assert_eq!(times(&plays(&stars.host, "").await), [&at(10)[..19], &at(0)[..19]]);
+    assert_eq!(kept(&stars).await, 0, "the provider is not asked for that time any more");
+    stars.sync().await;
+    assert_eq!(plays(&stars.host, "").await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_cleared_history_does_not_come_back_from_a_provider() {
+    for (query, left) in [
+        (String::new(), vec![]),
+        (format!("?until={}", at(10)), vec![at(10)]),
+        (format!("?since={}&until={}", at(5), at(10)), vec![at(10), at(0)]),
+        (format!("?since={}", at(10)), vec![at(5), at(0)]),
+        ("?until=2026-04-01T00:00:00Z".into(), vec![at(10), at(5), at(0)]),
+    ] {
+        let stars = Starred::with("saved = 3", "").await;
+        for n in 1..=3_u32 {
+            play(&stars.host, &format!("stars:track:{n}"), &at(n * 5 - 5)).await.expect(201);
+        }
+        assert_eq!(delete(&stars.host, &query).await.status, 204);
+        let stars = stars.again(&format!("saved = 3, {PLAYED}")).await;
+        stars.sync().await;
+        let left: Vec<_> = left.iter().map(|at| &at[..19]).collect();
+        assert_eq!(times(&plays(&stars.host, "").await), left, "{query}");
+        // Neither does that undo what the user set.
+        assert_eq!(stars.host.get("/api/user/preferences").await.expect(200)["record_history"], true);
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use zotify_host::db;
 
 use crate::support::{PASSWORD, Reply, TestApp};
 
@@ -99,6 +100,56 @@ async fn an_admin_is_invited_only_on_purpose() {
         (json!({"uses": 2}), "invalid_body"),
     ] {
         host.post("/api/admin/invites", &body).await.expect_problem(422, code);
+    }
+}
+
+#[tokio::test]
+async fn who_is_no_admin_any_more_invites_none() {
+    let host = start().await;
+    for (n, change) in [Some(json!({"role": "user"})), Some(json!({"disabled": true})), None].into_iter().enumerate() {
+        let name = format!("admin-{n}");
+        host.make_user(&name, true).await;
+        let token = host.sign_in(&name).await;
+        let make = async |role: &str| {
+            let request = host.request_as(&token, Method::POST, "/api/admin/invites").json(&json!({"role": role}));
+            host.send(request).await.expect(201)["code"].clone()
+        };
+        let (admin, user) = (make("admin").await, make("user").await);
+        let maker = db::users::find_by_name(host.app.db.read(), &name).await.unwrap().unwrap().id;
+        let path = format!("/api/admin/users/{maker}");
+        match &change {
+            Some(change) => host.patch(&path, change).await.expect(200),
+            None => json!(host.delete(&path).await.status.as_u16()),
+        };
+        register(&host, "mallory", &admin).await.expect_problem(403, "invite_invalid");
+        assert!(!list(&host).await.iter().any(|row| row["role"] == "admin"), "it is not listed as an open one");
+        if change.is_some() {
+            host.patch(&path, &json!({"role": "admin", "disabled": false})).await.expect(200);
+            register(&host, "mallory", &admin).await.expect_problem(403, "invite_invalid");
+        }
+        register(&host, &format!("guest-{n}"), &user).await.expect(201);
+    }
+}
+
+#[tokio::test]
+async fn an_admins_invitation_that_nobody_withdrew_counts_no_longer_than_its_maker() {
+    let host = start().await;
+    let code = invite(&host, json!({"role": "admin"})).await["code"].clone();
+    for (sql, status) in [
+        ("UPDATE users SET role = 'user' WHERE name = 'root-of-tests'", 403),
+        ("UPDATE users SET role = 'admin', disabled = 1 WHERE name = 'root-of-tests'", 403),
+        ("UPDATE invites SET created_by = NULL", 403),
+        ("UPDATE users SET disabled = 0", 403),
+        ("UPDATE invites SET created_by = (SELECT id FROM users WHERE name = 'root-of-tests')", 201),
+    ] {
+        let mut tx = host.app.db.write().await.unwrap();
+        sqlx::query(sql).execute(&mut *tx).await.unwrap();
+        if status == 403 {
+            let hash: String = sqlx::query_scalar("SELECT hash FROM invites").fetch_one(&mut *tx).await.unwrap();
+            assert!(db::invites::take(&mut tx, &hash, db::now_ms()).await.unwrap().is_none(), "{sql}");
+        }
+        tx.commit().await.unwrap();
+        assert_eq!(register(&host, "anna", &code).await.status, status, "{sql}");
     }
 }
 

@@ -6,10 +6,11 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use zotify_host::{
     audit::Actor,
-    auth::{keys::manage, scopes},
+    auth::{Credential, keys::manage, scopes, signed},
     config::Config,
     db::{self, api_keys::Filter},
     events::{self, Event},
+    privacy,
 };
 
 use crate::{
@@ -307,9 +308,10 @@ async fn there_are_as_many_keys_as_the_quota_says() {
     }
     assert_eq!(host.delete(&path(&made[0].json())).await.status, 204);
     make(&host, &["profile"]).await;
-    // Revoked ones are forgotten after a while, when another is made.
+    // Revoked ones are forgotten after a while.
     execute(&host, "UPDATE api_keys SET revoked_at = 1 WHERE revoked_at IS NOT NULL").await;
     assert_eq!(host.get("/api/user/keys").await.expect(200)["data"].as_array().unwrap().len(), 4);
+    privacy::clear(&host.app, db::now_ms()).await.unwrap();
     assert_eq!(host.delete(&path(&made[1].json())).await.status, 204);
     make(&host, &["profile"]).await;
     let page = host.get("/api/user/keys?limit=3").await.expect(200);
@@ -518,4 +520,26 @@ async fn other_nodes_see_a_revocation() {
     b.by_key(secret(&rotated), STATUS).await.expect(200);
     assert_eq!(b.delete(&path(&key)).await.status, 204);
     until_refused(&a, secret(&rotated), "api_key_revoked").await;
+}
+
+#[tokio::test]
+async fn a_password_that_has_to_be_changed_holds_keys_and_links_back_too() {
+    let mut host = TestApp::start().await.admin().await;
+    host.make_user("anna", false).await;
+    let token = host.sign_in("anna").await;
+    let body = json!({"name": "player", "scopes": ["profile", "catalog:read"]});
+    let made = host.send(host.request_with(&token, Method::POST, "/api/user/keys").json(&body)).await.expect(201);
+    let key = made["key"].as_str().unwrap();
+    host.by_key(key, "/api/user/profile").await.expect(200);
+    let me = host.by_key(key, "/api/auth/status").await.expect(200);
+    let credential = Credential::Key { id: made["id"].as_str().unwrap().to_owned(), bootstrap: false };
+    let sig = signed::sign(&host.app, &credential, "local:track:x", db::now_ms() + 60_000);
+    let user = format!("/api/admin/users/{}", me["user_id"].as_str().unwrap());
+    host.patch(&user, &json!({"must_change_password": true})).await.expect(200);
+    host.by_key(key, "/api/user/profile").await.expect_problem(403, "password_change_required");
+    host.by_key(key, "/api/auth/status").await.expect(200);
+    host.sign_out();
+    let media = host.get(&format!("/api/tracks/local:track:x/media?sig={sig}")).await;
+    media.expect_problem(403, "password_change_required");
+    host.stop().await;
 }

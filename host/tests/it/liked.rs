@@ -200,6 +200,28 @@ async fn a_list_that_lacks_too_much_is_not_believed() {
 }
 
 #[tokio::test]
+async fn neither_an_empty_list_is_believed_nor_one_that_lacks_most() {
+    let stars = Starred::with("saved = 3, liked = [\"1\", \"2\", \"3\"]", "").await;
+    let held = async |stars: &Starred| {
+        let mut rows = liked(&stars.host).await;
+        rows.sort_by(|a, b| text(a, "uri").cmp(text(b, "uri")));
+        rows.iter().map(|row| row["written_through"].as_bool().unwrap()).collect::<Vec<_>>()
+    };
+    let stars = stars.again("saved = 3").await;
+    stars.sync().await;
+    assert_eq!(held(&stars).await, [false, false, false], "they stay");
+    let stars = stars.again("saved = 3, liked = [\"1\", \"2\", \"3\"]").await;
+    stars.sync().await;
+    assert_eq!(held(&stars).await, [true, true, true], "the provider has them after all");
+    let stars = stars.again("saved = 3, liked = [\"3\"]").await;
+    stars.sync().await;
+    assert_eq!(held(&stars).await, [false, false, true]);
+    let stars = stars.again("saved = 3").await;
+    stars.sync().await;
+    assert_eq!(held(&stars).await, [false, false, false], "not even the last one goes by an empty list");
+}
+
+#[tokio::test]
 async fn what_the_provider_refuses_stays_here() {
     let stars = Starred::with("saved = 3, refused = [\"1\"]", "").await;
     let answer = stars.like("stars:track:1").await.expect(200);
@@ -222,10 +244,13 @@ async fn likes_of_the_provider_are_taken_over() {
     let merged = events(&stars.host, "likes.merged").await;
     assert_eq!(merged[0].1, json!({"provider": "stars", "added": 3, "removed": 0}));
     // What is taken back there goes here too, and what was only liked here stays.
-    let stars = stars.again("saved = 2, liked = [\"4\"], refused = [\"1\"]").await;
+    let stars = stars.again("saved = 2, liked = [\"4\", \"5\"], refused = [\"1\"]").await;
     stars.like("stars:track:1").await.expect(200);
     stars.sync().await;
-    assert_eq!(uris(&liked(&stars.host).await), ["stars:track:1", "stars:track:4"]);
+    let rows = liked(&stars.host).await;
+    let mut found = uris(&rows);
+    found.sort_unstable();
+    assert_eq!(found, ["stars:track:1", "stars:track:4", "stars:track:5"]);
 }
 
 #[tokio::test]

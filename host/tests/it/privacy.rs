@@ -31,11 +31,12 @@ const FIXTURE: &[&str] = &[
     "INSERT INTO api_key_secrets (prefix, key_id, hash, created_at)
      VALUES ('@-hidden-prefix', '@-key', '@-hidden-secret', 1)",
     "INSERT INTO invites (id, hash, role, note, created_by, created_at, expires_at)
-     VALUES ('@-invite', '@-hidden-invite', 'user', '@-note', $1, 1, 2)",
+     VALUES ('@-invite', '@-hidden-invite', 'user', '@-note', $1, 1, 9000000000000)",
     "INSERT INTO invites (id, hash, role, note, created_by, created_at, expires_at, used_at, used_by)
-     VALUES ('invite-of-@', 'hash-of-@', 'user', NULL, NULL, 1, 2, 2, $1)",
+     VALUES ('invite-of-@', 'hash-of-@', 'user', NULL, NULL, 1, 9000000000000, 9000000000000, $1)",
     "INSERT INTO likes (user_id, uri, liked_at, written_through) VALUES ($1, 'local:track:@-liked', 1, 0)",
     "INSERT INTO plays VALUES ('@-play', $1, 'local:track:@-played', 1, 2, '@-source')",
+    "INSERT INTO deleted_plays VALUES ('@-deletion', $1, 'nas:track:@-unplayed', 1, 2)",
     "INSERT INTO consents VALUES ('@-consent', $1, 'recommendations', 1, 1)",
     "INSERT INTO accounts (id, instance, owner, label, state, state_code, state_detail, sync_token, created_at, updated_at)
      VALUES ('@-account', 'nas', $1, '@-label', 'failed', '@-code', '@-detail', '@-hidden-token', 1, 1)",
@@ -65,6 +66,7 @@ const FIXTURE: &[&str] = &[
     "INSERT INTO events (type, subject, user_id, data, created_at)
      VALUES ('test.done', '@-event-subject', $1, '{\"what\":\"@-event\"}', 9000000000000)",
     "INSERT INTO sign_in_failures VALUES ('@', '@-network', 3, 9000000000000, 0)",
+    "INSERT INTO sign_in_failures VALUES ('@', '', 5, 9000000000000, 0)",
 ];
 
 /// Words of the fixture that belong to nobody's copy.
@@ -237,6 +239,8 @@ async fn the_export_holds_everything_of_the_caller_and_nothing_of_others() {
     }
     assert_eq!(document["playlists"][0]["entries"][0]["entry_id"], "kanaria-entry", "{document:#}");
     assert_eq!(document["library"].as_array().unwrap().len(), 2);
+    let failures = document["sign_in_failures"].as_array().unwrap();
+    assert_eq!(failures.iter().map(|row| row["failures"].clone()).collect::<Vec<_>>(), [json!(5), json!(3)]);
     assert_eq!(document["profile"][0]["created_at"].as_str().unwrap().len(), 24, "times are RFC 3339");
     let audit = document["audit"].as_array().unwrap();
     assert!(audit.iter().any(|entry| entry["action"] == "privacy.exported"));
@@ -372,18 +376,94 @@ async fn an_erasure_wants_a_recent_sign_in_and_another_admin() {
     delete(&host).await.expect_problem(409, "last_admin");
 }
 
+async fn execute(host: &TestApp, sql: &'static str) {
+    let mut tx = host.app.db.write().await.unwrap();
+    sqlx::query(sql).execute(&mut *tx).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    tx.commit().await.unwrap();
+}
+
+/// A job of users that does not end: an erasure waits for it.
+const ENDLESS: &str = "UPDATE jobs SET state = 'running', lease_owner = 'x', lease_until = 9000000000000,
+    finished_at = NULL WHERE user_id IS NOT NULL";
+
+#[tokio::test]
+async fn who_is_being_erased_can_not_be_enabled_again() {
+    let mut host = TestApp::start().await;
+    let id = make(&host, "kanaria").await;
+    execute(&host, ENDLESS).await;
+    host.make_user("chief", true).await;
+    host = host.signed_in("kanaria").await;
+    let job = erase(&host).await["job"].as_str().unwrap().to_owned();
+    let host = host.signed_in("chief").await;
+    let user = format!("/api/admin/users/{id}");
+    host.patch(&user, &json!({"disabled": false})).await.expect_problem(409, "user_being_erased");
+    assert_eq!(host.patch(&user, &json!({"role": "user"})).await.expect(200)["disabled"], true);
+    execute(&host, "DELETE FROM jobs WHERE user_id IS NOT NULL").await;
+    host.until(&format!("/api/jobs/{job}"), |job| job["state"] == "succeeded").await;
+    host.patch(&user, &json!({"disabled": false})).await.expect_problem(404, "user_not_found");
+}
+
+#[tokio::test]
+async fn what_is_written_while_an_erasure_goes_on_is_erased_with_the_user() {
+    let host = TestApp::start().await;
+    let (id, other) = (make(&host, "kanaria").await, make(&host, "finchfink").await);
+    do_to(&host, &id, &id).await;
+    do_to(&host, &other, &other).await;
+    let mut tx = host.app.db.write().await.unwrap();
+    // All of the fixture stands for what came after the rest had been erased.
+    db::privacy::finish(&mut tx, &id, "receipt", "job", "{}").await.unwrap();
+    tx.commit().await.unwrap();
+    let rows = dump(&host.app.db).await;
+    for table in ["events", "audit_personal", "sign_in_failures"] {
+        let held = |word: &str| rows.iter().filter(|(in_table, row)| in_table == table && holds(row, word)).count();
+        assert_eq!(held("kanaria") + held(&id), 0, "{table}");
+        assert!(held("finchfink") + held(&other) > 0, "{table}");
+    }
+}
+
+#[tokio::test]
+async fn an_erasure_that_was_cut_off_knows_whose_notes_to_remove() {
+    let mut host = TestApp::start().await;
+    let id = make(&host, "kanaria").await;
+    host.make_user("chief", true).await;
+    host = host.signed_in("kanaria").await;
+    // It gets as far as the likes, when the accounts are gone already.
+    execute(&host, "ALTER TABLE likes RENAME TO likes_elsewhere").await;
+    let job = erase(&host).await["job"].as_str().unwrap().to_owned();
+    let host = host.signed_in("chief").await;
+    let path = format!("/api/jobs/{job}");
+    host.until(&path, |job| job["error"]["code"] == "database_error").await;
+    assert!(db::privacy::accounts(host.app.db.read(), &id).await.unwrap().is_empty());
+    let mut tx = host.app.db.write().await.unwrap();
+    // What a plugin wrote that was in the middle of a call.
+    let put = [(b"key".to_vec(), Some(b"a late token".to_vec()))].into();
+    let scope = db::plugin_kv::Scope { instance: "nas", account: "kanaria-account" };
+    db::plugin_kv::put_many(&mut tx, scope, &put).await.unwrap();
+    tx.commit().await.unwrap();
+    execute(&host, "ALTER TABLE likes_elsewhere RENAME TO likes").await;
+    execute(&host, "UPDATE jobs SET run_at = 0 WHERE kind = 'privacy.erase'").await;
+    host.until(&path, |job| job["state"] == "succeeded").await;
+    let rows = dump(&host.app.db).await;
+    let left: Vec<_> = rows.iter().filter(|(_, row)| holds(row, "kanaria-account")).collect();
+    assert!(left.is_empty(), "{left:#?}");
+}
+
+#[tokio::test]
+async fn a_user_that_an_admin_deletes_leaves_no_notes_of_plugins() {
+    let host = TestApp::start().await.admin().await;
+    let (id, _) = (make(&host, "kanaria").await, make(&host, "finchfink").await);
+    assert_eq!(host.delete(&format!("/api/admin/users/{id}")).await.status, 204);
+    let rows = dump(&host.app.db).await;
+    let notes: Vec<_> = rows.iter().filter(|(table, _)| table == "plugin_kv").collect();
+    assert_eq!(notes.len(), 1, "{notes:#?}");
+    assert!(holds(&notes[0].1, "finchfink"), "{notes:#?}");
+}
+
 #[tokio::test]
 async fn an_erasure_can_not_be_cancelled() {
     let mut host = TestApp::start().await;
-    let id = make(&host, "kanaria").await;
-    let mut tx = host.app.db.write().await.unwrap();
-    // A job of the user that does not end: the erasure waits for it.
-    sqlx::query("UPDATE jobs SET state = 'running', lease_owner = 'x', lease_until = 9000000000000, finished_at = NULL WHERE user_id = $1")
-        .bind(id)
-        .execute(&mut *tx)
-        .await
-        .unwrap();
-    tx.commit().await.unwrap();
+    make(&host, "kanaria").await;
+    execute(&host, ENDLESS).await;
     host.make_user("chief", true).await;
     host = host.signed_in("kanaria").await;
     let job = erase(&host).await["job"].as_str().unwrap().to_owned();
@@ -469,6 +549,52 @@ async fn consents_are_given_withdrawn_and_remembered() {
     let actions: Vec<_> = log["data"].as_array().unwrap().iter().map(|entry| entry["action"].clone()).collect();
     assert_eq!(actions, ["consent.withdrawn", "consent.given"]);
     assert_eq!(log["data"][0]["data"], json!({"purpose": "recommendations"}));
+}
+
+#[tokio::test]
+async fn what_has_ended_is_forgotten_although_its_user_does_nothing() {
+    let host = TestApp::start().await;
+    make(&host, "kanaria").await;
+    let day = 24 * 60 * 60 * 1000;
+    let now = 1000 * day;
+    // All of it ended at the same time; the configuration's key, and what has no end yet, stay.
+    for sql in [
+        "UPDATE sessions SET expires_at = 86400000000",
+        "INSERT INTO sessions (id, user_id, kind, created_at, last_used_at, expires_at, revoked_at)
+         SELECT 'revoked', user_id, 'api', 1, 1, 9000000000000, 86400000000 FROM sessions WHERE id = 'kanaria-session'",
+        "INSERT INTO sessions (id, user_id, kind, created_at, last_used_at, expires_at)
+         SELECT 'open', user_id, 'api', 1, 1, 9000000000000 FROM sessions WHERE id = 'kanaria-session'",
+        "UPDATE api_keys SET revoked_at = 86400000000",
+        "INSERT INTO api_keys (id, user_id, name, scopes, created_at, revoked_at, bootstrap)
+         SELECT 'configured', user_id, 'k', 'profile', 1, 1, 1 FROM api_keys",
+        "INSERT INTO api_keys (id, user_id, name, scopes, created_at)
+         SELECT 'open', user_id, 'k', 'profile', 1 FROM api_keys WHERE id = 'kanaria-key'",
+        "UPDATE invites SET expires_at = 86400000000 WHERE used_at IS NULL",
+        "UPDATE invites SET expires_at = 9000000000000, used_at = 86400000000 WHERE used_at IS NOT NULL",
+        "INSERT INTO invites (id, hash, role, created_at, expires_at) VALUES ('open', 'open', 'user', 1, 9000000000000)",
+        "UPDATE sign_in_failures SET last_at = 86400000000",
+        "INSERT INTO sign_in_failures VALUES ('late', '', 1, 9000000000000, 0)",
+    ] {
+        execute(&host, sql).await;
+    }
+    let count = async |table: &str| {
+        let sql = format!("SELECT CAST(COUNT(*) AS BIGINT) FROM {table}");
+        sqlx::query_scalar::<_, i64>(AssertSqlSafe(sql)).fetch_one(host.app.db.read()).await.unwrap()
+    };
+    let counts = async || {
+        [count("sessions").await, count("api_keys").await, count("invites").await, count("sign_in_failures").await]
+    };
+    for (at, left) in [
+        (now + 60 * 60 * 1000, [3, 3, 3, 3]),
+        (now + 60 * 60 * 1000 + 1, [3, 3, 3, 1]),
+        (now + 7 * day, [3, 3, 3, 1]),
+        (now + 7 * day + 1, [1, 3, 3, 1]),
+        (now + 90 * day, [1, 3, 3, 1]),
+        (now + 90 * day + 1, [1, 2, 1, 1]),
+    ] {
+        zotify_host::privacy::clear(&host.app, at).await.unwrap();
+        assert_eq!(counts().await, left, "{}", at - now);
+    }
 }
 
 #[tokio::test]

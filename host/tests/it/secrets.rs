@@ -183,6 +183,44 @@ async fn a_killed_rotation_may_be_started_again() {
     }
 }
 
+/// The database of a rotation that was killed before its last step opens with the new key alone.
+#[tokio::test]
+async fn a_restore_after_a_killed_rotation_keeps_the_key_of_what_was_there() {
+    let (dir, token) = stopped().await;
+    killed(&dir, Killed::BeforeTheSwap).await;
+    let key = std::fs::read(dir.path().join("data/secret.key.new")).unwrap();
+    let (other, _) = stopped().await;
+    let saved = other.path().join("saved.tar");
+    success(&program(other.path(), &["backup", saved.to_str().unwrap()]));
+    let text = success(&program(dir.path(), &["restore", saved.to_str().unwrap()]));
+    let kept = PathBuf::from(text.split("is in ").nth(1).unwrap().trim());
+    assert_eq!(std::fs::read(kept.join("secret.key")).unwrap(), key);
+    assert_ne!(std::fs::read(key_file(&dir)).unwrap(), key);
+    // It can be taken back.
+    for name in ["zotify.db", "secret.key"] {
+        std::fs::rename(kept.join(name), dir.path().join("data").join(name)).unwrap();
+    }
+    assert!(token_is_good(&started(dir, SQLITE).await, &token).await);
+}
+
+#[tokio::test]
+async fn giving_up_keeps_both_keys_of_a_killed_rotation() {
+    let (dir, _) = stopped().await;
+    killed(&dir, Killed::BeforeTheSwap).await;
+    let new = dir.path().join("data/secret.key.new");
+    let keys = [std::fs::read(key_file(&dir)).unwrap(), std::fs::read(&new).unwrap()];
+    // Another database came into their place.
+    let (other, _) = stopped().await;
+    std::fs::rename(other.path().join("data/zotify.db"), dir.path().join("data/zotify.db")).unwrap();
+    success(&program(dir.path(), &["secrets", "reset", "--yes-lose-sealed"]));
+    let kept = keys_in(dir.path()).into_iter().filter(|name| name.contains(".before-reset-"));
+    let mut kept: Vec<_> = kept.map(|name| std::fs::read(dir.path().join("data").join(name)).unwrap()).collect();
+    kept.sort();
+    let mut keys = keys.to_vec();
+    keys.sort();
+    assert_eq!(kept, keys);
+}
+
 #[tokio::test]
 async fn a_sealed_value_that_nobody_knows_of_stops_a_rotation() {
     let (dir, token) = stopped().await;

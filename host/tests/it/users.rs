@@ -1,10 +1,22 @@
 //! What admins do about users.
 
+use std::time::{Duration, Instant};
+
 use reqwest::Method;
 use serde_json::{Value, json};
-use zotify_host::{auth::keys::NewSecret, db};
+use tokio::{sync::oneshot, time::sleep};
+use zotify_host::{
+    audit::Actor,
+    auth::{
+        Role,
+        keys::NewSecret,
+        users::{Change, change},
+    },
+    db::{self, Dialect},
+    privacy::erasure,
+};
 
-use crate::support::{PASSWORD, Reply, TestApp};
+use crate::support::{PASSWORD, PATIENCE, Reply, TestApp};
 
 async fn id(host: &TestApp, name: &str) -> String {
     db::users::find_by_name(host.app.db.read(), name).await.unwrap().unwrap().id
@@ -187,6 +199,41 @@ async fn two_admins_cannot_remove_each_other_at_once() {
 }
 
 #[tokio::test]
+async fn an_admin_who_is_being_erased_does_not_count() {
+    let host = with_one_admin().await;
+    host.make_user("anna", true).await;
+    let (root, anna) = (id(&host, "root-of-tests").await, id(&host, "anna").await);
+    let mut erasing = host.app.db.write().await.unwrap();
+    erasure::begin(&mut erasing, &root).await.unwrap();
+    let (app, (started, process)) = (host.app.clone(), oneshot::channel());
+    let demoting = tokio::spawn(async move {
+        let mut tx = app.db.write().await.unwrap();
+        if app.db.dialect() == Dialect::Postgres {
+            let sql = "SELECT CAST(pg_backend_pid() AS BIGINT)";
+            started.send(sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut *tx).await.unwrap()).unwrap();
+        }
+        let role = Change { role: Some(Role::User), ..Change::default() };
+        let changed = change(&mut tx, &anna, role, Actor::COMMAND).await;
+        tx.commit().await.unwrap();
+        changed
+    });
+    // SQLite has one writer. On PostgreSQL the second transaction is under way, and has to wait for the first.
+    if host.app.db.dialect() == Dialect::Postgres {
+        let process = process.await.unwrap();
+        let waits = "SELECT CAST(COUNT(*) AS BIGINT) FROM pg_locks WHERE NOT granted AND pid = $1";
+        let since = Instant::now();
+        while !demoting.is_finished()
+            && sqlx::query_scalar::<_, i64>(waits).bind(process).fetch_one(host.app.db.read()).await.unwrap() == 0
+        {
+            assert!(since.elapsed() < PATIENCE, "it neither waits nor ends");
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+    erasing.commit().await.unwrap();
+    assert_eq!(demoting.await.unwrap().unwrap_err().code(), "last_admin");
+}
+
+#[tokio::test]
 async fn a_deleted_user_is_gone_with_all_that_was_theirs() {
     let host = TestApp::start().await.admin().await;
     host.make_user("anna", false).await;
@@ -199,6 +246,48 @@ async fn a_deleted_user_is_gone_with_all_that_was_theirs() {
     assert_eq!(sessions, 0);
     host.make_user("anna", false).await;
     assert_ne!(id(&host, "anna").await, anna);
+}
+
+#[tokio::test]
+async fn who_looked_at_users_is_on_record() {
+    let host = TestApp::start().await.admin().await;
+    host.make_user("anna", false).await;
+    let anna = id(&host, "anna").await;
+    let (user, of_anna) = (format!("/api/admin/users/{anna}"), format!("?user={anna}"));
+    for path in [
+        "/api/admin/users?q=ann&role=user",
+        &user,
+        "/api/admin/sessions?limit=5",
+        &format!("/api/admin/sessions{of_anna}"),
+        &format!("/api/admin/sessions?user={}", "x".repeat(3000)),
+        "/api/admin/keys",
+        &format!("/api/admin/keys{of_anna}"),
+        "/api/admin/invites",
+    ] {
+        host.get(path).await.expect(200);
+    }
+    host.get(&format!("/api/admin/users/{}", ulid::Ulid::nil())).await.expect_problem(404, "user_not_found");
+    let log = host.get("/api/admin/audit?limit=200").await.expect(200);
+    let mut read: Vec<_> = log["data"].as_array().unwrap().iter().collect();
+    read.retain(|entry| entry["action"].as_str().is_some_and(|action| action.ends_with(".read")));
+    read.reverse();
+    let told: Vec<_> =
+        read.iter().map(|entry| (entry["action"].as_str().unwrap(), &entry["data"], &entry["user"]["id"])).collect();
+    let (of_anna, of_all) = (&json!(anna), &Value::Null);
+    let expected = [
+        ("users.read", &json!({"users": 1}), of_all),
+        ("users.read", &json!({"users": 1}), of_anna),
+        ("sessions.read", &json!({"sessions": 1}), of_all),
+        ("sessions.read", &json!({"sessions": 0}), of_anna),
+        ("sessions.read", &json!({"sessions": 0}), of_all),
+        ("keys.read", &json!({"keys": 0}), of_all),
+        ("keys.read", &json!({"keys": 0}), of_anna),
+        ("invites.read", &json!({"invites": 0}), of_all),
+    ];
+    assert_eq!(told, expected);
+    let root = id(&host, "root-of-tests").await;
+    assert!(read.iter().all(|entry| entry["actor"]["id"] == root), "{read:#?}");
+    assert_eq!(read[0]["personal"]["details"], json!({"q": "ann", "role": "user", "disabled": null}));
 }
 
 #[tokio::test]

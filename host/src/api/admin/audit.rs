@@ -13,14 +13,15 @@ use tokio::sync::Semaphore;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    App, AppState,
+    AppState,
     api::{
+        admin::put_on_record,
         extract::{Json, Query},
         page::{Meta, Page, Paging, cursor},
         rfc3339,
     },
     audit::{
-        self, Actor, Entry, Outcome,
+        Actor,
         export::{self, Format},
         verify::{self, Report},
     },
@@ -181,7 +182,7 @@ pub async fn list_audit(
         rows.pop();
     }
     let actor = Actor::principal(&principal, &origin);
-    put_on_record(&app, "audit.read", actor, json!({ "entries": rows.len() }), about).await?;
+    put_on_record(&app, "audit.read", actor, None, json!({ "entries": rows.len() }), about).await?;
     let last = rows.last().filter(|_| more).map(|full| full.row.seq);
     let meta = Meta { limit, next_cursor: last.and_then(|seq| cursor(LIST, &seq)), total: None, providers: None };
     Ok(Page { data: rows.into_iter().map(AuditEntry::from).collect(), meta })
@@ -218,7 +219,7 @@ pub async fn export_audit(
 ) -> ApiResult<Response> {
     let filter = filter.checked()?;
     let data = json!({ "format": format.extension() });
-    put_on_record(&app, "audit.exported", Actor::principal(&principal, &origin), data, about(&filter)).await?;
+    put_on_record(&app, "audit.exported", Actor::principal(&principal, &origin), None, data, about(&filter)).await?;
     let mut response = Body::from_stream(export::stream(app.db.clone(), filter, format)).into_response();
     let disposition = format!("attachment; filename=zotify-audit.{}", format.extension());
     let headers = response.headers_mut();
@@ -249,19 +250,11 @@ pub async fn verify_audit(
     })?;
     let report = verify::verify(&app.db, &app.secrets).await?;
     let actor = Actor::principal(&principal, &origin);
-    put_on_record(&app, "audit.verified", actor, json!({ "ok": report.ok }), json!({})).await?;
+    put_on_record(&app, "audit.verified", actor, None, json!({ "ok": report.ok }), json!({})).await?;
     Ok(Json(report))
 }
 
 /// Whose entries were asked for.
 fn about(filter: &Filter) -> Value {
     json!({ "actor": filter.actor, "user": filter.user, "action": filter.action })
-}
-
-async fn put_on_record(app: &App, action: &str, actor: Actor<'_>, data: Value, personal: Value) -> ApiResult<()> {
-    let mut tx = app.db.write().await?;
-    let entry = Entry { action, outcome: Outcome::Ok, actor, user: None, data, personal };
-    audit::record(&mut tx, entry).await?;
-    tx.commit().await?;
-    Ok(())
 }

@@ -3,12 +3,14 @@
 use axum::{extract::State, http::StatusCode, response::IntoResponse};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use ulid::Ulid;
 use utoipa::ToSchema;
 
 use crate::{
     AppState,
     api::{
+        admin::put_on_record,
         auth::body::NO_STORE,
         extract::{Json, Path, Valid},
         page::{Page, Paging},
@@ -25,8 +27,6 @@ use crate::{
 const LIST: &str = "invites";
 /// How long an invitation lives where nothing is said, in seconds.
 const DEFAULT_LIFE: i64 = 7 * 24 * 60 * 60;
-/// How long ended invitations stay on record, in milliseconds.
-const KEEP_ENDED: i64 = 90 * 24 * 60 * 60 * 1000;
 
 /// Where an invitation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -119,7 +119,7 @@ fn no_nul(text: &str, (): &()) -> garde::Result {
     if text.contains('\0') { Err(garde::Error::new("NUL is not allowed")) } else { Ok(()) }
 }
 
-/// Invitations, the newest first: open, used and expired ones.
+/// Invitations, the newest first: open, used and expired ones. That they were listed stands in the audit log.
 ///
 /// # Errors
 /// 400 `invalid_limit` or `invalid_cursor`, 403 `admin_required` or `session_required`.
@@ -131,12 +131,16 @@ fn no_nul(text: &str, (): &()) -> garde::Result {
 pub async fn list_invites(
     State(app): State<AppState>,
     Admin(principal): Admin,
+    origin: Origin,
     paging: Paging,
 ) -> ApiResult<Page<Invite>> {
     principal.require_session()?;
     let before = paging.after::<Ulid>(LIST)?.map(|id| id.to_string());
     let rows = db::invites::page(app.db.read(), before, paging.limit() + 1).await?;
-    Ok(Page::cut(LIST, &paging, rows, |row| row.id.clone()).map(Invite::from))
+    let page = Page::cut(LIST, &paging, rows, |row| row.id.clone());
+    let (actor, data) = (Actor::principal(&principal, &origin), json!({ "invites": page.data.len() }));
+    put_on_record(&app, "invites.read", actor, None, data, json!({})).await?;
+    Ok(page.map(Invite::from))
 }
 
 /// Makes an invitation for one user.
@@ -168,9 +172,8 @@ pub async fn create_invite(
         used_by: None,
     };
     let mut tx = app.db.write().await?;
-    db::invites::forget_ended(&mut tx, now - KEEP_ENDED).await?;
     db::invites::insert(&mut tx, &row, &hash).await?;
-    let data = serde_json::json!({ "role": row.role });
+    let data = json!({ "role": row.role });
     events::emit(&mut tx, Event { kind: "invite.created", subject: Some(&row.id), user: None, data }).await?;
     let actor = Actor::principal(&principal, &origin);
     invites::record(&mut tx, "invite.created", &row.id, &row.role, None, actor).await?;
@@ -199,7 +202,7 @@ pub async fn revoke_invite(
     let id = id.parse::<Ulid>().map_err(|_| not_found())?.to_string();
     let mut tx = app.db.write().await?;
     let role = db::invites::remove(&mut tx, &id).await?.ok_or_else(not_found)?;
-    let data = serde_json::json!({});
+    let data = json!({});
     events::emit(&mut tx, Event { kind: "invite.revoked", subject: Some(&id), user: None, data }).await?;
     invites::record(&mut tx, "invite.revoked", &id, &role, None, Actor::principal(&principal, &origin)).await?;
     tx.commit().await?;

@@ -2,11 +2,13 @@
 
 use axum::{extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     AppState,
     api::{
+        admin::{named, put_on_record},
         extract::{Path, Query},
         keys::{ApiKey, page, parse_id},
         page::{Page, Paging},
@@ -54,7 +56,7 @@ pub struct KeyFilter {
     user: Option<String>,
 }
 
-/// Everybody's API keys, newest first.
+/// Everybody's API keys, newest first. That they were listed stands in the audit log.
 ///
 /// # Errors
 /// 400 `invalid_query`, `invalid_limit` or `invalid_cursor`, 403 `admin_required` or `session_required`.
@@ -66,13 +68,18 @@ pub struct KeyFilter {
 pub async fn list_keys(
     State(app): State<AppState>,
     Admin(principal): Admin,
+    origin: Origin,
     paging: Paging,
     Query(filter): Query<KeyFilter>,
 ) -> ApiResult<Page<UserApiKey>> {
     principal.require_session()?;
+    let about = named(filter.user.as_ref());
     // PostgreSQL takes no NUL in a text, and no id has one.
     let user = filter.user.map(|id| id.replace('\0', "?"));
-    Ok(page(&app, user, &paging).await?.map(UserApiKey::from))
+    let page = page(&app, user, &paging).await?;
+    let (actor, data) = (Actor::principal(&principal, &origin), json!({ "keys": page.data.len() }));
+    put_on_record(&app, "keys.read", actor, about.as_deref(), data, json!({})).await?;
+    Ok(page.map(UserApiKey::from))
 }
 
 /// Revokes anybody's API key.

@@ -2,12 +2,14 @@
 
 use axum::{extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use ulid::Ulid;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     AppState,
     api::{
+        admin::{named, put_on_record},
         auth::sessions::{Session, not_found},
         extract::{Path, Query},
         page::{Page, Paging},
@@ -41,7 +43,7 @@ pub struct SessionFilter {
     user: Option<String>,
 }
 
-/// All open sessions, the newest first.
+/// All open sessions, the newest first. That they were listed stands in the audit log.
 ///
 /// # Errors
 /// 400 `invalid_query`, `invalid_limit` or `invalid_cursor`, 403 `admin_required` or `session_required`.
@@ -53,15 +55,20 @@ pub struct SessionFilter {
 pub async fn list_all_sessions(
     State(app): State<AppState>,
     Admin(principal): Admin,
+    origin: Origin,
     paging: Paging,
     Query(filter): Query<SessionFilter>,
 ) -> ApiResult<Page<UserSession>> {
     principal.require_session()?;
     let before = paging.after::<Ulid>(LIST)?.map(|id| id.to_string());
+    let about = named(filter.user.as_ref());
     let user = filter.user.map(|user| user.replace('\0', ""));
     let at = sessions::open_now(&app);
     let rows = db::sessions::list_open(app.db.read(), at, user.as_deref(), before, paging.limit() + 1).await?;
-    Ok(Page::cut(LIST, &paging, rows, |row| row.id.clone()).map(|row| UserSession {
+    let page = Page::cut(LIST, &paging, rows, |row| row.id.clone());
+    let (actor, data) = (Actor::principal(&principal, &origin), json!({ "sessions": page.data.len() }));
+    put_on_record(&app, "sessions.read", actor, about.as_deref(), data, json!({})).await?;
+    Ok(page.map(|row| UserSession {
         user_id: row.user_id.clone(),
         user_name: row.name.clone(),
         session: Session::of(row, &principal),

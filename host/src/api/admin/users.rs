@@ -12,6 +12,7 @@ pub use self::create::*;
 use crate::{
     AppState,
     api::{
+        admin::put_on_record,
         auth::body::SmallJson,
         extract::{Json, Path, Query, present},
         page::{Page, Paging, invalid_cursor},
@@ -23,7 +24,7 @@ use crate::{
         quota::Quota,
         users::{self, Change, Name},
     },
-    db::{self, users::User},
+    db::{self, plugin_kv::Scope, users::User},
     error::{ApiError, ApiResult},
     events::{self, Event},
 };
@@ -88,7 +89,7 @@ pub struct UserFilter {
     disabled: Option<bool>,
 }
 
-/// All users, by name.
+/// All users, by name. That they were listed stands in the audit log.
 ///
 /// # Errors
 /// 400 `invalid_query`, `invalid_limit` or `invalid_cursor`, 403 `admin_required` or `session_required`.
@@ -100,6 +101,7 @@ pub struct UserFilter {
 pub async fn list_users(
     State(app): State<AppState>,
     Admin(principal): Admin,
+    origin: Origin,
     paging: Paging,
     Query(filter): Query<UserFilter>,
 ) -> ApiResult<Page<AdminUser>> {
@@ -111,6 +113,7 @@ pub async fn list_users(
     if after.as_ref().is_some_and(|after| after.contains('\0')) {
         return Err(invalid_cursor());
     }
+    let about = json!({ "q": filter.q, "role": filter.role, "disabled": filter.disabled });
     let filter = db::users::Filter {
         name: filter.q.map(|q| Name::fold(&q)),
         role: filter.role.map(|role| role.as_str().to_owned()),
@@ -119,10 +122,13 @@ pub async fn list_users(
         limit: paging.limit() + 1,
     };
     let rows = db::users::page(app.db.read(), filter).await?;
-    Ok(Page::cut(LIST, &paging, rows, |(name_key, _)| name_key.clone()).map(|(_, user)| user.into()))
+    let page = Page::cut(LIST, &paging, rows, |(name_key, _)| name_key.clone());
+    let (actor, data) = (Actor::principal(&principal, &origin), json!({ "users": page.data.len() }));
+    put_on_record(&app, "users.read", actor, None, data, about).await?;
+    Ok(page.map(|(_, user)| user.into()))
 }
 
-/// One user.
+/// One user. That somebody looked stands in the audit log.
 ///
 /// # Errors
 /// 403 `admin_required` or `session_required`, 404 `user_not_found`.
@@ -135,10 +141,13 @@ pub async fn list_users(
 pub async fn get_user(
     State(app): State<AppState>,
     Admin(principal): Admin,
+    origin: Origin,
     Path(id): Path<String>,
 ) -> ApiResult<Json<AdminUser>> {
     principal.require_session()?;
     let user = db::users::find(app.db.read(), &user_id(&id)?).await?.ok_or_else(not_found)?;
+    let actor = Actor::principal(&principal, &origin);
+    put_on_record(&app, "users.read", actor, Some(&user.id), json!({ "users": 1 }), json!({})).await?;
     Ok(Json(user.into()))
 }
 
@@ -161,7 +170,8 @@ pub struct UserPatch {
 /// Changes a user's role, quota, or whether they may sign in.
 ///
 /// # Errors
-/// 403 `admin_required` or `session_required`, 404 `user_not_found`, 409 `last_admin`, 422 with the fields that are wrong.
+/// 403 `admin_required` or `session_required`, 404 `user_not_found`, 409 `last_admin` or
+/// `user_being_erased`, 422 with the fields that are wrong.
 #[utoipa::path(
     patch, path = "/api/admin/users/{id}", operation_id = "update_user", tag = "Admin", request_body = UserPatch,
     params(("id" = String, Path, description = "The user's id.")),
@@ -192,8 +202,8 @@ pub async fn update_user(
     Ok(Json(user.into()))
 }
 
-/// Deletes a user with all that is theirs: sessions, keys, accounts, library, likes, history. What the audit log says of
-/// them stays, until its time is over or they asked for erasure before.
+/// Deletes a user with all that is theirs: sessions, keys, accounts and what plugins keep for them, library, likes,
+/// history. What the audit log says of them stays, until its time is over or they asked for erasure before.
 ///
 /// # Errors
 /// 403 `admin_required` or `session_required`, 404 `user_not_found`, 409 `last_admin`.
@@ -214,8 +224,14 @@ pub async fn delete_user(
     let mut tx = app.db.write().await?;
     let user = users::lock_for_change(&mut tx, &id).await?.ok_or_else(not_found)?;
     users::check_not_last_admin(&mut tx, &user).await?;
+    let running = db::privacy::running_jobs(&mut *tx, &id).await?;
+    let withdrawn = db::invites::withdraw_for_admins(&mut tx, &id).await?;
+    // What plugins keep for the accounts, tokens among it, refers to no row that could take it along.
+    for (account, instance) in &db::privacy::accounts(&mut *tx, &id).await? {
+        db::plugin_kv::remove_all(&mut tx, Scope { instance, account }).await?;
+    }
     db::users::remove(&mut tx, &id).await?;
-    let data = json!({ "role": user.role });
+    let data = json!({ "role": user.role, "invites_withdrawn": withdrawn });
     events::emit(&mut tx, Event { kind: "user.deleted", subject: Some(&id), user: None, data: data.clone() }).await?;
     let entry = Entry {
         action: "user.deleted",
@@ -230,6 +246,8 @@ pub async fn delete_user(
     app.recent_sessions.forget();
     app.recent_keys.forget();
     app.recent_accounts.forget();
+    // Those of other nodes stop when they find their rows gone.
+    running.iter().for_each(|job| app.jobs.stop(job));
     Ok(StatusCode::NO_CONTENT)
 }
 

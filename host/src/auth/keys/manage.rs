@@ -20,8 +20,6 @@ const MAX_NAME: usize = 64;
 const LIFE_S: std::ops::RangeInclusive<i64> = 60..=10 * 365 * 24 * 60 * 60;
 /// The longest time that a secret works beside its successor, in seconds.
 const MAX_OVERLAP_S: i64 = 7 * 24 * 60 * 60;
-/// How long revoked keys stay on record, in milliseconds.
-const KEEP_REVOKED: i64 = 90 * 24 * 60 * 60 * 1000;
 
 /// What a key is made from.
 pub struct NewKey {
@@ -67,7 +65,6 @@ pub async fn make(
     if db::api_keys::count_open(&mut *tx, &row.user_id).await? >= i64::from(limit) {
         return Err(quota::exceeded("API keys", limit));
     }
-    db::api_keys::forget_revoked(&mut tx, &row.user_id, now - KEEP_REVOKED).await?;
     db::api_keys::insert(&mut tx, &row).await?;
     let data = json!({ "scopes": scopes.names(), "ends": expires_at.is_some() });
     record(&mut tx, "api_key.created", &row, Actor::principal(principal, origin), data).await?;

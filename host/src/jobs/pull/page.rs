@@ -43,7 +43,7 @@ impl Pull {
             checked.counts.moved += i64::from(items::rename(&mut tx, &account, old, new).await?);
         }
         let pairs: Vec<_> = moved.iter().map(|(old, new)| (old.as_str(), new.as_str())).collect();
-        crate::db::likes::follow(&mut tx, self.account.owner.as_deref(), &pairs).await?;
+        crate::db::likes::follow(&mut tx, self.account.owner.as_deref(), &pairs, self.can.likes_write).await?;
         crate::db::plays::follow(&mut tx, self.account.owner.as_deref(), &pairs).await?;
         items::upsert(&mut tx, &account, &self.at.run, true, &checked.rows).await?;
         if self.at.listing == Listing::Everything {

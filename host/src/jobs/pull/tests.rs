@@ -39,14 +39,14 @@ fn circles_of_cursors_are_noticed_and_lines_are_not() {
     assert!((0..10_000).all(|n| !line.closes(&n.to_string())));
 }
 
-struct World {
-    app: AppState,
+pub(in crate::jobs) struct World {
+    pub(in crate::jobs) app: AppState,
     account: Account,
     _dir: TempDir,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(in crate::jobs) async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let url = match std::env::var("ZOTIFY_TEST_DATABASE_URL") {
             Ok(url) => schema_of_its_own(&url).await,
@@ -69,21 +69,26 @@ impl World {
     /// A run that goes on from a checkpoint, or a new one.
     async fn pull(&self, checkpoint: Option<Checkpoint>) -> Pull {
         let account = accounts::find(&self.app.db, &self.account.id).await.unwrap().unwrap();
-        let mut tx = self.app.db.write().await.unwrap();
-        let job = PullLibrary { account_id: account.id.clone() };
-        // A kind that no runner knows, so that none takes it.
-        let id = crate::jobs::enqueue(&mut tx, &job, Enqueue::default()).await.unwrap();
-        let lease =
-            "UPDATE jobs SET state = 'running', lease_owner = 'tests', lease_until = 99999999999999 WHERE id = $1";
-        sqlx::query(lease).bind(id.clone()).execute(&mut *tx).await.unwrap();
-        tx.commit().await.unwrap();
-        let ctx = JobContext::for_tests(self.app.clone(), id, "tests", CancellationToken::new());
+        let ctx = self.job().await;
         let can = Can { library: true, playlists: true, ..Can::default() };
         let at = match checkpoint {
             Some(at) => at,
             None => begin(&ctx, &account).await.unwrap(),
         };
         Pull { ctx, account, can, at }
+    }
+
+    /// A job that runs.
+    pub(in crate::jobs) async fn job(&self) -> JobContext {
+        let mut tx = self.app.db.write().await.unwrap();
+        let job = PullLibrary { account_id: self.account.id.clone() };
+        // A kind that no runner knows, so that none takes it.
+        let id = crate::jobs::enqueue(&mut tx, &job, Enqueue::default()).await.unwrap();
+        let lease =
+            "UPDATE jobs SET state = 'running', lease_owner = 'tests', lease_until = 99999999999999 WHERE id = $1";
+        sqlx::query(lease).bind(id.clone()).execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+        JobContext::for_tests(self.app.clone(), id, "tests", CancellationToken::new())
     }
 
     /// A whole run of one page.
