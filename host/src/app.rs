@@ -168,6 +168,7 @@ impl App {
             started: Instant::now(),
         }));
         let admin_password = auth::bootstrap_admin(&app).await?;
+        auth::bootstrap::start(&app);
         audit::start(&app).await?;
         keys::bootstrap::apply(&app).await?;
         jobs::take_over(&app).await;

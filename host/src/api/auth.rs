@@ -10,11 +10,11 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
-use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Serialize};
+use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use utoipa::ToSchema;
 
-use self::body::{FormOrJson, NO_STORE};
+use self::body::{FormOrJson, NO_STORE, Secret};
 use super::{extract::Json, user::Profile};
 use crate::{
     AppState,
@@ -30,13 +30,14 @@ use crate::{
 
 /// A name and a password, as JSON or as an OAuth 2 password form.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Login {
     /// The user's name.
     #[serde(alias = "name")]
     username: String,
     /// The user's password.
     #[schema(value_type = String, format = Password)]
-    password: SecretString,
+    password: Secret,
     /// `password`, where it is given.
     #[schema(example = "password")]
     grant_type: Option<String>,
@@ -44,6 +45,18 @@ pub struct Login {
     #[serde(default)]
     #[schema(inline)]
     kind: SessionKind,
+    /// What OAuth 2 clients may send too; it changes nothing.
+    #[serde(default, rename = "scope")]
+    #[schema(value_type = Option<String>)]
+    _scope: IgnoredAny,
+    /// As `scope`.
+    #[serde(default, rename = "client_id")]
+    #[schema(value_type = Option<String>)]
+    _client_id: IgnoredAny,
+    /// As `scope`.
+    #[serde(default, rename = "client_secret")]
+    #[schema(value_type = Option<String>, format = Password)]
+    _client_secret: IgnoredAny,
 }
 
 /// What a browser gets, beside the cookie.
@@ -69,7 +82,7 @@ pub enum SignedIn {
 /// Signs in with a name and a password.
 ///
 /// # Errors
-/// 401 `invalid_credentials` or `user_disabled`, 403 `csrf` for a `ui` session that another site asks for, 429
+/// 400 `unsupported_grant_type`, 401 `invalid_credentials` or `user_disabled`, 403 `csrf` for a `ui` session that another site asks for, 429
 /// `too_many_attempts` after many failures.
 #[utoipa::path(
     post, path = "/api/auth/login", operation_id = "login", tag = "Sign-in",
@@ -85,14 +98,12 @@ pub async fn login(
     origin: Origin,
     FormOrJson(body): FormOrJson<Login>,
 ) -> ApiResult<Response> {
-    if body.grant_type.as_deref().is_some_and(|grant| grant != "password") {
-        return Err(ApiError::bad_request("unsupported_grant_type", "the only grant_type here is `password`"));
-    }
+    check_grant_type(body.grant_type.as_deref(), "password")?;
     if body.kind == SessionKind::Ui {
         // Or another site could sign a browser in as somebody else.
         cookie::check_same_site(&app.config, &method, &uri, &headers, true).await?;
     }
-    let (user, opened) = sign_in(&app, &body.username, &body.password, body.kind, &origin).await?;
+    let (user, opened) = sign_in(&app, &body.username, &body.password.0, body.kind, &origin).await?;
     match opened {
         Opened::Tokens(grant) => Ok((NO_STORE, Json(SignedIn::Tokens(grant))).into_response()),
         Opened::Cookie(value, expires_in) => {
@@ -103,18 +114,41 @@ pub async fn login(
     }
 }
 
-/// A refresh token to spend.
+fn check_grant_type(given: Option<&str>, known: &str) -> ApiResult<()> {
+    if given.is_none_or(|given| given == known) {
+        return Ok(());
+    }
+    Err(ApiError::bad_request("unsupported_grant_type", format!("the only grant_type here is `{known}`")))
+}
+
+/// A refresh token to spend, as JSON or as an OAuth 2 form.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Refresh {
     /// As the sign-in or the last refresh gave it.
     #[schema(value_type = String, format = Password)]
-    refresh_token: SecretString,
+    refresh_token: Secret,
+    /// `refresh_token`, where it is given.
+    #[schema(example = "refresh_token")]
+    grant_type: Option<String>,
+    /// What OAuth 2 clients may send too; it changes nothing.
+    #[serde(default, rename = "scope")]
+    #[schema(value_type = Option<String>)]
+    _scope: IgnoredAny,
+    /// As `scope`.
+    #[serde(default, rename = "client_id")]
+    #[schema(value_type = Option<String>)]
+    _client_id: IgnoredAny,
+    /// As `scope`.
+    #[serde(default, rename = "client_secret")]
+    #[schema(value_type = Option<String>, format = Password)]
+    _client_secret: IgnoredAny,
 }
 
 /// Gives the next access token and the next refresh token.
 ///
 /// # Errors
-/// 400 `invalid_idempotency_key`, 401 `invalid_refresh_token`, `refresh_token_reused`, `session_revoked` or
+/// 400 `invalid_idempotency_key` or `unsupported_grant_type`, 401 `invalid_refresh_token`, `refresh_token_reused`, `session_revoked` or
 /// `user_disabled`.
 #[utoipa::path(
     post, path = "/api/auth/refresh", operation_id = "refresh", tag = "Sign-in",
@@ -130,7 +164,8 @@ pub async fn refresh(
     key: IdempotencyKey,
     FormOrJson(body): FormOrJson<Refresh>,
 ) -> ApiResult<impl IntoResponse> {
-    let grant = live::refresh(&app, body.refresh_token.expose_secret(), key, &origin).await?;
+    check_grant_type(body.grant_type.as_deref(), "refresh_token")?;
+    let grant = live::refresh(&app, body.refresh_token.0.expose_secret(), key, &origin).await?;
     Ok((NO_STORE, Json(grant)))
 }
 

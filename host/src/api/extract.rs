@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{
-    Serialize,
+    Deserialize, Deserializer, Serialize,
     de::{DeserializeOwned, IgnoredAny},
 };
 use tower_http::timeout::TimeoutError;
@@ -84,6 +84,14 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         JsonRejection::JsonDataError(e) => ApiError::unprocessable("invalid_body", e.body_text()),
         other => ApiError::bad_request("invalid_json", other.body_text()),
     })
+}
+
+/// Tells null from absent, in a field with `#[serde(default, deserialize_with = "present")]`.
+///
+/// # Errors
+/// When the value is neither null nor what the field holds.
+pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(value).map(Some)
 }
 
 /// A JSON body of which every field may be left out, and with them the body itself.

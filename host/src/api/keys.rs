@@ -1,18 +1,15 @@
 //! `/api/user/keys`: the caller's API keys.
 
-use axum::{
-    extract::State,
-    http::{HeaderName, StatusCode, header},
-    response::{AppendHeaders, IntoResponse},
-};
+use axum::{extract::State, http::StatusCode, response::IntoResponse};
 use chrono::DateTime;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 use utoipa::ToSchema;
 
 use super::{
-    extract::{Json, OptionalJson, Path},
-    page::{Meta, Page, Paging, cursor},
+    auth::body::NO_STORE,
+    extract::{Json, OptionalJson, Path, present},
+    page::{Page, Paging},
     rfc3339,
 };
 use crate::{
@@ -21,14 +18,13 @@ use crate::{
     auth::{
         Origin, Principal,
         keys::{
-            NewSecret,
+            KeyState, NewSecret,
             manage::{self, KeyChange, NewKey, not_found},
         },
     },
     db::{
         self,
         api_keys::{Filter, KeyRow},
-        now_ms,
     },
     error::{ApiError, ApiResult, FieldError},
 };
@@ -37,21 +33,6 @@ use crate::{
 const LIST: &str = "api_keys";
 /// How long a secret works beside its successor where nobody says, in seconds.
 const OVERLAP_S: i64 = 60 * 60;
-
-/// A reply that holds a secret.
-const NO_STORE: AppendHeaders<[(HeaderName, &str); 1]> = AppendHeaders([(header::CACHE_CONTROL, "no-store")]);
-
-/// Whether a key can be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum KeyState {
-    /// Yes.
-    Active,
-    /// Its time is over.
-    Expired,
-    /// Somebody ended it.
-    Revoked,
-}
 
 /// An API key, without its secret.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -82,11 +63,7 @@ pub struct ApiKey {
 
 impl From<KeyRow> for ApiKey {
     fn from(row: KeyRow) -> Self {
-        let state = match (row.revoked_at, row.expires_at) {
-            (Some(_), _) => KeyState::Revoked,
-            (None, Some(at)) if at <= now_ms() => KeyState::Expired,
-            _ => KeyState::Active,
-        };
+        let state = KeyState::of(&row);
         Self {
             id: row.id,
             name: row.name,
@@ -137,23 +114,15 @@ pub async fn list_api_keys(
     paging: Paging,
 ) -> ApiResult<Page<ApiKey>> {
     allow(&principal)?;
-    let (rows, meta) = page(&app, Some(principal.user_id), &paging).await?;
-    Ok(Page { data: rows.into_iter().map(ApiKey::from).collect(), meta })
+    Ok(page(&app, Some(principal.user_id), &paging).await?.map(ApiKey::from))
 }
 
 /// A page of one user's keys, or of everybody's.
-pub(super) async fn page(app: &AppState, user_id: Option<String>, paging: &Paging) -> ApiResult<(Vec<KeyRow>, Meta)> {
+pub(super) async fn page(app: &AppState, user_id: Option<String>, paging: &Paging) -> ApiResult<Page<KeyRow>> {
     let after: Option<(i64, Ulid)> = paging.after(LIST)?;
-    let limit = paging.limit();
     let after = after.map(|(created_at, id)| (created_at, id.to_string()));
-    let mut rows = db::api_keys::list(app.db.read(), Filter { user_id, after, limit: limit + 1 }).await?;
-    let more = i64::try_from(rows.len()).is_ok_and(|n| n > limit);
-    if more {
-        rows.pop();
-    }
-    let last = rows.last().filter(|_| more).map(|row| (row.created_at, &row.id));
-    let meta = Meta { limit, next_cursor: last.and_then(|keys| cursor(LIST, &keys)), total: None, providers: None };
-    Ok((rows, meta))
+    let rows = db::api_keys::list(app.db.read(), Filter { user_id, after, limit: paging.limit() + 1 }).await?;
+    Ok(Page::cut(LIST, paging, rows, |row| (row.created_at, row.id.clone())))
 }
 
 /// One of the caller's keys.
@@ -223,11 +192,6 @@ pub struct ApiKeyPatch {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Option<String>>,
-}
-
-/// Tells null from absent.
-fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(value).map(Some)
 }
 
 /// Changes what a key is called, or when it ends.

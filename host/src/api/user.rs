@@ -1,11 +1,14 @@
 //! `/api/user`: the caller's own profile.
 
 use axum::extract::State;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::{extract::Json, rfc3339};
+use super::{
+    extract::{Json, present},
+    rfc3339,
+};
 use crate::{
     AppState,
     audit::{self, Actor, Entry, Outcome},
@@ -62,11 +65,6 @@ pub struct ProfilePatch {
     email: Option<Option<String>>,
 }
 
-/// Tells null from absent.
-fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(value).map(Some)
-}
-
 /// The caller's profile.
 ///
 /// # Errors
@@ -112,6 +110,8 @@ pub async fn update_profile(
         return Err(ApiError::invalid(errors));
     }
     let mut tx = app.db.write().await?;
+    // Two at once would each put back what the other changed.
+    db::state::lock(&mut tx, &format!("users.{}", principal.user_id)).await?;
     let user = db::users::find(&mut *tx, &principal.user_id).await?.ok_or_else(gone)?;
     let name = name.unwrap_or_else(|| Name { key: Name::fold(&user.name), text: user.name });
     let email = patch.email.unwrap_or(user.email);
@@ -131,6 +131,7 @@ pub async fn update_profile(
     audit::record(&mut tx, entry).await?;
     tx.commit().await?;
     app.recent_sessions.forget();
+    app.recent_keys.forget();
     Ok(Json(user.into()))
 }
 

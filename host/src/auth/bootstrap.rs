@@ -1,6 +1,6 @@
 //! The first admin: a new host makes one, with a password that it writes to a private file.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 
@@ -9,7 +9,7 @@ use super::{
     users::{self, NewUser},
 };
 use crate::{
-    App,
+    App, AppState,
     audit::Actor,
     db::{self, Tx, users::User},
     error::ApiError,
@@ -22,6 +22,8 @@ pub const PASSWORD_FILE: &str = "admin-password";
 pub const ADMIN: &str = "admin";
 /// Who has not yet signed in for the first time, in `host_state`.
 const WAITING: &str = "auth.first_admin";
+/// How often a node looks whether the first admin has signed in at another.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Why there is no first admin.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +89,23 @@ pub(super) async fn take_first_sign_in(tx: &mut Tx, user: &User) -> sqlx::Result
         db::state::remove(tx, WAITING).await?;
     }
     Ok(first)
+}
+
+/// Removes the file with the password once it has done its work, wherever the first sign-in was: at another node, or one
+/// that was cut off before it removed the file.
+pub fn start(app: &AppState) {
+    let app = app.clone();
+    app.tasks.clone().spawn(async move {
+        let path = app.data_dir().join(PASSWORD_FILE);
+        let mut tick = tokio::time::interval(LOOK_EVERY);
+        while path.exists() && app.shutdown.run_until_cancelled(tick.tick()).await.is_some() {
+            match db::state::get(app.db.read(), WAITING).await {
+                Ok(Some(_)) => {}
+                Ok(None) => return remove_password_file(&app).await,
+                Err(error) => tracing::warn!("whether the first admin has signed in is not known: {error}"),
+            }
+        }
+    });
 }
 
 /// Removes the file with the password, which has done its work.

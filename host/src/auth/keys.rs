@@ -3,16 +3,23 @@
 pub mod bootstrap;
 pub mod manage;
 
-use aws_lc_rs::{constant_time, digest};
+use aws_lc_rs::constant_time;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     last_use::{self, Used},
     principal::user_disabled,
+    sessions::hash,
 };
 use crate::{
     AppState,
-    db::{self, api_keys::LiveKey, now_ms},
+    db::{
+        self,
+        api_keys::{KeyRow, LiveKey},
+        now_ms,
+    },
     error::ApiError,
     secrets::{SecretsError, random},
 };
@@ -23,6 +30,38 @@ const MARK: &str = "ztf_";
 const PREFIX: usize = MARK.len() + 8;
 /// Characters of a key: the mark, and 32 random bytes in base64.
 const LENGTH: usize = MARK.len() + 43;
+
+/// Whether a key can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyState {
+    /// Yes.
+    Active,
+    /// Its time is over.
+    Expired,
+    /// Somebody ended it.
+    Revoked,
+}
+
+impl KeyState {
+    /// The state of a key at this moment.
+    pub fn of(key: &KeyRow) -> Self {
+        match (key.revoked_at, key.expires_at) {
+            (Some(_), _) => Self::Revoked,
+            (None, Some(at)) if at <= now_ms() => Self::Expired,
+            _ => Self::Active,
+        }
+    }
+
+    /// As it stands in replies.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
 
 /// A new key.
 pub struct NewSecret {
@@ -87,10 +126,6 @@ pub(super) fn check_live(key: &LiveKey) -> Result<(), ApiError> {
         return Err(ApiError::unauthorized("api_key_expired", "this API key has ended; make a new one"));
     }
     if key.disabled == 0 { Ok(()) } else { Err(user_disabled()) }
-}
-
-fn hash(secret: &str) -> String {
-    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, secret.as_bytes()))
 }
 
 #[cfg(test)]

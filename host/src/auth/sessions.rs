@@ -103,8 +103,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Origin {
     }
 }
 
-/// Starts a session in the transaction of its sign-in, and ends those that are too many, longest unused first.
-/// Forget recent sessions once it is committed.
+/// Starts a session in the transaction of its sign-in, and ends those that are too many, longest unused first. Answers the
+/// session's id and what opens it. Forget recent sessions once it is committed.
 ///
 /// # Errors
 /// When the database or signing fails.
@@ -114,7 +114,7 @@ pub async fn start(
     user_id: &str,
     kind: SessionKind,
     origin: &Origin,
-) -> Result<Opened, ApiError> {
+) -> Result<(String, Opened), ApiError> {
     let id = Ulid::generate().to_string();
     let (value, cookie_hash) = match kind {
         SessionKind::Api => (None, None),
@@ -135,29 +135,33 @@ pub async fn start(
         cookie_hash,
     };
     // Of two sign-ins at once, the second counts the first one's session.
-    db::state::lock(tx, &format!("sessions:{user_id}")).await?;
+    db::sessions::lock(tx, user_id).await?;
     db::sessions::insert(tx, &session).await?;
     let opened = match value {
         Some(value) => Opened::Cookie(value, lifetime / 1000),
         None => Opened::Tokens(refresh::first_grant(app, tx, user_id, &id).await?),
     };
-    end_excess(app, tx, user_id, &id).await?;
+    let excess = revoke_excess(app, tx, user_id, &id).await?;
+    // What takes the lock of the outbox comes last, or two sign-ins could wait for each other.
+    for id in &excess {
+        ended(tx, id, user_id, "too_many", Actor::stranger(Some(user_id), origin)).await?;
+    }
     let data = json!({ "kind": session.kind, "address": session.address, "user_agent": session.user_agent });
     emit(tx, "session.created", &id, user_id, data).await?;
-    Ok(opened)
+    Ok((id, opened))
 }
 
-/// Ends the sessions above the quota, longest unused first, and never the new one.
-async fn end_excess(app: &App, tx: &mut Tx, user_id: &str, new: &str) -> Result<(), ApiError> {
+/// Ends the sessions above the quota, longest unused first, and never the new one; answers which, for [`ended`].
+async fn revoke_excess(app: &App, tx: &mut Tx, user_id: &str, new: &str) -> sqlx::Result<Vec<String>> {
     let limit = quota::of(&mut **tx, &app.config.quotas, user_id).await?.sessions;
     let others = db::sessions::by_last_use(&mut **tx, open_now(app), user_id).await?.into_iter().filter(|id| id != new);
-    let excess: Vec<_> = others.skip(usize::try_from(limit.saturating_sub(1)).unwrap_or(usize::MAX)).collect();
-    for id in excess {
+    let mut revoked = Vec::new();
+    for id in others.skip(usize::try_from(limit.saturating_sub(1)).unwrap_or(usize::MAX)) {
         if db::sessions::revoke(tx, &id).await? {
-            emit(tx, "session.ended", &id, user_id, json!({ "reason": "too_many" })).await?;
+            revoked.push(id);
         }
     }
-    Ok(())
+    Ok(revoked)
 }
 
 /// Ends a session on behalf of `actor`, with an event and an entry in the audit log; answers whether it was open.
@@ -169,13 +173,18 @@ pub async fn end(app: &App, session_id: &str, reason: &str, actor: Actor<'_>) ->
     let Some(session) = db::sessions::find_live(&mut *tx, session_id).await? else { return Ok(false) };
     let open = is_open(app, &session) && db::sessions::revoke(&mut tx, session_id).await?;
     if open {
-        emit(&mut tx, "session.ended", session_id, &session.user_id, json!({ "reason": reason })).await?;
-        let data = json!({ "session": session_id, "reason": reason });
-        record(&mut tx, "session.ended", Outcome::Ok, actor, &session.user_id, data).await?;
+        ended(&mut tx, session_id, &session.user_id, reason, actor).await?;
     }
     tx.commit().await?;
     app.recent_sessions.forget();
     Ok(open)
+}
+
+/// Tells that a session has ended: its user, and the audit log.
+async fn ended(tx: &mut Tx, id: &str, user_id: &str, reason: &str, actor: Actor<'_>) -> sqlx::Result<()> {
+    emit(tx, "session.ended", id, user_id, json!({ "reason": reason })).await?;
+    let data = json!({ "session": id, "reason": reason });
+    record(tx, "session.ended", Outcome::Ok, actor, user_id, data).await
 }
 
 /// Ends a user's sessions but for one, in a transaction that goes on; answers how many were open.

@@ -53,13 +53,13 @@ pub async fn sign_in(
         return Err(invalid_credentials());
     }
     let first = bootstrap::take_first_sign_in(&mut tx, user).await?;
-    let opened = sessions::start(app, &mut tx, &user.id, kind, origin).await?;
+    let (session, opened) = sessions::start(app, &mut tx, &user.id, kind, origin).await?;
     let entry = Entry {
         action: "session.created",
         outcome: Outcome::Ok,
         actor: Actor::stranger(Some(&user.id), origin),
         user: Some(&user.id),
-        data: json!({ "kind": kind }),
+        data: json!({ "kind": kind, "session": session }),
         personal: json!({}),
     };
     audit::record(&mut tx, entry).await?;

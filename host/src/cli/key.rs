@@ -6,7 +6,7 @@ use super::user::UserError;
 use crate::{
     audit::Actor,
     auth::{
-        keys::{NewSecret, manage},
+        keys::{KeyState, NewSecret, manage},
         users::Name,
     },
     backup,
@@ -14,7 +14,6 @@ use crate::{
     db::{
         self, Db,
         api_keys::{Filter, KeyRow},
-        now_ms,
     },
     error::ApiError,
 };
@@ -75,11 +74,7 @@ pub async fn run(command: KeyCommand, config: &Config) -> Result<String, UserErr
 
 async fn list(db: &Db, user: Option<&str>) -> Result<String, UserError> {
     let lines = keys(db, user).await?.into_iter().map(|key| {
-        let state = match (key.revoked_at, key.expires_at) {
-            (Some(_), _) => "revoked",
-            (None, Some(at)) if at <= now_ms() => "expired",
-            _ => "active",
-        };
+        let state = KeyState::of(&key).as_str();
         format!("{} {:<8} {:<24} {} {}", key.prefix, state, key.user_name, key.id, key.name)
     });
     Ok(lines.collect::<Vec<_>>().join("\n"))
@@ -103,11 +98,8 @@ async fn revoke(db: &Db, user: &str, key: Option<&str>) -> Result<String, UserEr
     if wanted.is_empty() && key.is_some() {
         return Err(UserError::from(ApiError::not_found("key_not_found", format!("{user} has no such API key"))));
     }
-    let mut revoked = 0;
     let mut tx = db.write().await?;
-    for row in &wanted {
-        revoked += i32::from(manage::revoke(&mut tx, row, Actor::COMMAND).await?);
-    }
+    let revoked = manage::revoke_all(&mut tx, &wanted, Actor::COMMAND).await?;
     tx.commit().await?;
     Ok(format!("revoked {revoked} API keys of {user}"))
 }

@@ -65,6 +65,19 @@ pub async fn spend(tx: &mut Tx, hash: &str, replay_key: Option<&str>) -> sqlx::R
     Ok(used.map_or(Spent::Unknown, Spent::Before))
 }
 
+/// Forgets a session's tokens that were used before a time (Unix milliseconds).
+///
+/// # Errors
+/// When the database fails.
+pub async fn forget_used(tx: &mut Tx, session_id: &str, before: i64) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM refresh_tokens WHERE session_id = $1 AND used_at < $2")
+        .bind(session_id.to_owned())
+        .bind(before)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 /// Whether there is such a token, and nobody has used it.
 ///
 /// # Errors

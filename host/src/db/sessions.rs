@@ -2,7 +2,7 @@
 
 use sqlx::{FromRow, any::AnyExecutor};
 
-use super::{Tx, now_ms, query::Sql};
+use super::{Tx, now_ms, query::Sql, state};
 
 /// A session that is about to start.
 #[derive(Clone, Debug)]
@@ -93,6 +93,27 @@ pub struct OpenAt {
     pub now: i64,
     /// Unix milliseconds.
     pub idle_since: i64,
+}
+
+/// Lets nobody else start or end several sessions of a user until the transaction ends. Whoever ends several locks their
+/// rows in some order; with two orders at once each would wait for the other.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock(tx: &mut Tx, user_id: &str) -> sqlx::Result<()> {
+    state::lock(tx, &format!("sessions:{user_id}")).await
+}
+
+/// Lets nobody else change the session of a refresh token until the transaction ends. Whoever deletes a session locks it
+/// before its tokens, so whoever changes both does too.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock_by_refresh_token(tx: &mut Tx, hash: &str) -> sqlx::Result<()> {
+    let sql = "UPDATE sessions SET last_used_at = last_used_at
+               WHERE id = (SELECT session_id FROM refresh_tokens WHERE hash = $1)";
+    sqlx::query(sql).bind(hash.to_owned()).execute(&mut **tx).await?;
+    Ok(())
 }
 
 /// Adds a session.
@@ -237,6 +258,7 @@ pub async fn revoke(tx: &mut Tx, id: &str) -> sqlx::Result<bool> {
 /// # Errors
 /// When the database fails.
 pub async fn revoke_all(tx: &mut Tx, user_id: &str, but: Option<&str>) -> sqlx::Result<u64> {
+    lock(tx, user_id).await?;
     let done = sqlx::query(
         "UPDATE sessions SET revoked_at = $2
          WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2 AND id <> $3",

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use zotify_host::{auth, db};
 
-use crate::support::{PATIENCE, Reply, TestApp};
+use crate::support::{PATIENCE, Reply, TestApp, somebody_waits};
 
 async fn login(host: &TestApp, name: &str, password: &str) -> Reply {
     host.post("/api/auth/login", &json!({"username": name, "password": password})).await
@@ -78,10 +78,50 @@ async fn sign_in_takes_the_oauth_form() {
     let grant = host.send(form(&[("grant_type", "password"), ("username", "anna"), password])).await.expect(200);
     assert!(token(&grant, "refresh_token").starts_with("ztr_"));
     host.send(form(&[("username", "anna"), password])).await.expect(200);
+    let client = [("scope", "profile"), ("client_id", "player"), ("client_secret", "none")];
+    let full = [&[("grant_type", "password"), ("username", "anna"), password], client.as_slice()].concat();
+    let grant = host.send(form(&full)).await.expect(200);
+    let next = |grant_type: &str| {
+        let token = ("refresh_token", grant["refresh_token"].as_str().unwrap());
+        let fields = [&[("grant_type", grant_type), token], client.as_slice()].concat();
+        host.request(Method::POST, "/api/auth/refresh").form(&fields)
+    };
+    host.send(next("password")).await.expect_problem(400, "unsupported_grant_type");
+    host.send(next("refresh_token")).await.expect(200);
+    host.send(form(&[("username", "anna"), password, ("kin", "ui")])).await.expect_problem(422, "invalid_body");
     host.send(form(&[("grant_type", "client_credentials"), ("username", "anna"), password]))
         .await
         .expect_problem(400, "unsupported_grant_type");
     host.send(form(&[("username", "anna")])).await.expect_problem(422, "invalid_body");
+}
+
+#[tokio::test]
+async fn unknown_fields_and_secrets_of_the_wrong_type_are_refused_and_not_repeated() {
+    let host = TestApp::with("[auth]\nregistration = \"open\"\n").await.admin().await;
+    for (path, body, field) in [
+        ("/api/auth/login", json!({"username": "anna", "password": 12_345_678}), "password"),
+        ("/api/auth/login", json!({"username": "anna", "password": {"12345678": null}}), "password"),
+        ("/api/auth/login", json!({"username": "anna", "password": null}), "password"),
+        ("/api/auth/refresh", json!({"refresh_token": 12_345_678}), "refresh_token"),
+        ("/api/auth/register", json!({"username": "anna", "password": -12_345_678}), "password"),
+        ("/api/auth/register", json!({"username": "anna", "password": "x", "invite": 12_345_678.5}), "invite"),
+        ("/api/auth/password", json!({"current_password": "x", "new_password": ["12345678"]}), "new_password"),
+        ("/api/auth/password", json!({"current_password": 12_345_678, "new_password": "x"}), "current_password"),
+        ("/api/admin/users", json!({"name": "anna", "password": 12_345_678}), "password"),
+    ] {
+        let problem = host.post(path, &body).await.expect_problem(422, "invalid_body");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains(&format!("{field}: must be a string")) && !detail.contains("12345678"), "{detail}");
+    }
+    let half = r#"{"username": "anna", "password": "1234"#;
+    let half = host.anonymous(Method::POST, "/api/auth/login").header("content-type", "application/json").body(half);
+    host.send(half).await.expect_problem(400, "invalid_json");
+    for (path, body) in [
+        ("/api/auth/login", json!({"username": "anna", "password": "x", "Kind": "ui"})),
+        ("/api/auth/refresh", json!({"refresh_token": "ztr_x", "key": "1"})),
+    ] {
+        host.post(path, &body).await.expect_problem(422, "invalid_body");
+    }
 }
 
 #[tokio::test]
@@ -259,6 +299,47 @@ async fn the_profile_can_be_changed() {
     patch(json!({"role": "admin"})).await.expect_problem(422, "invalid_body");
     let problem = patch(json!({"name": "x", "email": "nobody"})).await.expect_problem(422, "validation_failed");
     assert_eq!(problem["errors"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn two_changes_of_the_profile_at_once_are_both_made() {
+    let mut host = TestApp::start().await;
+    host.become_user("anna").await;
+    let id = token(&host.get("/api/user/profile").await.expect(200), "id");
+    let mut tx = host.app.db.write().await.unwrap();
+    db::state::lock(&mut tx, &format!("users.{id}")).await.unwrap();
+    db::users::update_profile(&mut tx, &id, "anna", "anna", Some("anna@example.org")).await.unwrap();
+    let other = async {
+        somebody_waits(&mut tx).await;
+        tx.commit().await.unwrap();
+    };
+    let name = json!({"name": "Anna-Lena"});
+    let (patched, ()) = tokio::join!(async { host.patch("/api/user/profile", &name).await.expect(200) }, other);
+    assert_eq!((&patched["name"], &patched["email"]), (&json!("Anna-Lena"), &json!("anna@example.org")));
+}
+
+#[tokio::test]
+async fn the_first_admins_password_is_not_left_behind() {
+    let gone = async |host: &TestApp| {
+        let file = host.app.data_dir().join("admin-password");
+        let removed = async {
+            while file.exists() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, removed).await.unwrap();
+        file
+    };
+    let host = TestApp::start().await;
+    // As another node does at the first sign-in.
+    let mut tx = host.app.db.write().await.unwrap();
+    db::state::remove(&mut tx, "auth.first_admin").await.unwrap();
+    tx.commit().await.unwrap();
+    let file = gone(&host).await;
+    // As where the host stops between the sign-in and the removal.
+    let dir = host.stop().await;
+    std::fs::write(file, "a password\n").unwrap();
+    gone(&TestApp::at(dir, "", "").await).await;
 }
 
 #[tokio::test]

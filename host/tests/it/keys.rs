@@ -5,14 +5,17 @@ use std::time::Instant;
 use reqwest::Method;
 use serde_json::{Value, json};
 use zotify_host::{
-    auth::{Credential, scopes, signed},
+    audit::Actor,
+    auth::{Credential, keys::manage, scopes, signed},
     config::Config,
-    db, privacy,
+    db::{self, api_keys::Filter},
+    events::{self, Event},
+    privacy,
 };
 
 use crate::{
     library::{all, music, scanned, text},
-    support::{PATIENCE, Reply, TestApp},
+    support::{PATIENCE, Reply, TestApp, somebody_waits},
 };
 
 const STATUS: &str = "/api/auth/status";
@@ -256,6 +259,9 @@ async fn a_key_is_worth_what_its_user_is() {
     let key = make(&host, &["profile", "admin"]).await;
     let scopes = async || host.by_key(secret(&key), STATUS).await.expect(200)["scopes"].clone();
     assert_eq!(scopes().await, json!(["profile", "admin"]));
+    let renamed = host.patch("/api/user/profile", &json!({"name": "Root of Tests"})).await.expect(200);
+    assert_eq!(host.by_key(secret(&key), STATUS).await.expect(200)["name"], renamed["name"], "at once");
+    host.patch("/api/user/profile", &json!({"name": "root-of-tests"})).await.expect(200);
     execute(&host, "UPDATE users SET role = 'user' WHERE name = 'root-of-tests'").await;
     assert_eq!(scopes().await, json!(["profile"]));
     execute(&host, "UPDATE users SET disabled = 1 WHERE name = 'root-of-tests'").await;
@@ -424,6 +430,62 @@ async fn the_bootstrap_key_sets_a_host_up() {
     host.by_key(FIRST, STATUS).await.expect_problem(401, "api_key_revoked");
     host.by_key(secret(&made), STATUS).await.expect(200);
     assert_eq!(audited(&host).await.iter().filter(|(action, ..)| action == "api_key.revoked").count(), 2);
+}
+
+#[tokio::test]
+async fn a_bootstrap_key_that_went_with_its_user_does_not_come_back() {
+    let host = TestApp::with(&bootstrap(FIRST)).await.admin().await;
+    let owner = host.by_key(FIRST, STATUS).await.expect(200);
+    assert_eq!(host.delete(&format!("/api/admin/users/{}", text(&owner, "user_id"))).await.status, 204);
+    let host = TestApp::at(host.stop().await, "", &bootstrap(FIRST)).await;
+    host.by_key(FIRST, STATUS).await.expect_problem(401, "invalid_api_key");
+    // Another one opens what the next admin may.
+    let host = TestApp::at(host.stop().await, "", &bootstrap(SECOND)).await;
+    assert_eq!(host.by_key(SECOND, STATUS).await.expect(200)["name"], "root-of-tests");
+}
+
+#[tokio::test]
+async fn two_changes_of_a_key_at_once_are_both_made() {
+    let host = TestApp::start().await.admin().await;
+    let key = make(&host, &["profile"]).await;
+    let user = host.get(STATUS).await.expect(200)["user_id"].as_str().unwrap().to_owned();
+    let mut tx = host.app.db.write().await.unwrap();
+    db::state::lock(&mut tx, &format!("api_keys.{user}")).await.unwrap();
+    db::api_keys::update(&mut tx, text(&key, "id"), "renamed", None).await.unwrap();
+    let rename = async {
+        somebody_waits(&mut tx).await;
+        tx.commit().await.unwrap();
+    };
+    let end = json!({"expires_at": zotify_host::api::rfc3339(db::now_ms() + 60_000)});
+    let (patched, ()) = tokio::join!(async { host.patch(&path(&key), &end).await.expect(200) }, rename);
+    assert_eq!((&patched["name"], &patched["expires_at"]), (&json!("renamed"), &end["expires_at"]));
+    assert_eq!(host.get(&path(&key)).await.expect(200), patched);
+}
+
+#[tokio::test]
+async fn who_revokes_several_keys_waits_for_nobody_who_waits_for_it() {
+    let host = TestApp::start().await.admin().await;
+    make(&host, &["profile"]).await;
+    let last = make(&host, &["profile"]).await;
+    let rows = db::api_keys::list(host.app.db.read(), Filter { limit: 9, ..Filter::default() }).await.unwrap();
+    let mut other = host.app.db.write().await.unwrap();
+    db::api_keys::revoke(&mut other, text(&last, "id"), db::now_ms()).await.unwrap();
+    let revoke_all = async {
+        let mut tx = host.app.db.write().await.unwrap();
+        let revoked = manage::revoke_all(&mut tx, &rows, Actor::COMMAND).await.unwrap();
+        tx.commit().await.unwrap();
+        revoked
+    };
+    let tell = async {
+        somebody_waits(&mut other).await;
+        let event = Event { kind: "api_key.revoked", subject: None, user: None, data: json!({}) };
+        events::emit(&mut other, event).await.unwrap();
+        other.commit().await.unwrap();
+    };
+    let (revoked, ()) = tokio::join!(revoke_all, tell);
+    assert_eq!(revoked, 1);
+    let states = host.get("/api/user/keys").await.expect(200)["data"].clone();
+    assert!(states.as_array().unwrap().iter().all(|key| key["state"] == "revoked"), "{states}");
 }
 
 #[test]

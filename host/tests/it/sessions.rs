@@ -2,9 +2,12 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use zotify_host::db;
+use zotify_host::{
+    db::{self, Tx},
+    events::{self, Event},
+};
 
-use crate::support::{PASSWORD, Reply, TestApp};
+use crate::support::{PASSWORD, Reply, TestApp, somebody_waits};
 
 async fn login(host: &TestApp, name: &str) -> Value {
     host.post("/api/auth/login", &json!({"username": name, "password": PASSWORD})).await.expect(200)
@@ -95,6 +98,53 @@ async fn the_same_refresh_many_times_at_once_is_one() {
     assert_eq!(tokens.len(), 1);
 }
 
+async fn session_id(host: &TestApp, grant: &Value) -> String {
+    let status = ask(host, Method::GET, "/api/auth/status", token(grant)).await.expect(200);
+    status["session_id"].as_str().unwrap().to_owned()
+}
+
+/// Puts something in the outbox and commits, as who else changes sessions does.
+async fn tell_and_commit(mut tx: Tx) {
+    let event = Event { kind: "session.ended", subject: None, user: None, data: json!({}) };
+    events::emit(&mut tx, event).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn used_refresh_tokens_are_forgotten_when_a_session_of_their_time_would_have_ended() {
+    let host = TestApp::with("[auth]\nsession_days = 7\n").await;
+    host.make_user("anna", false).await;
+    let first = login(&host, "anna").await;
+    let second = refresh(&host, &first, None).await.expect(200);
+    execute(&host, "UPDATE refresh_tokens SET used_at = used_at - 8 * 86400000").await;
+    let third = refresh(&host, &second, None).await.expect(200);
+    let count: i64 = sqlx::query_scalar("SELECT CAST(COUNT(*) AS BIGINT) FROM refresh_tokens")
+        .fetch_one(host.app.db.read())
+        .await
+        .unwrap();
+    assert_eq!(count, 2, "the fresh one and the one before it");
+    refresh(&host, &first, None).await.expect_problem(401, "invalid_refresh_token");
+    ask(&host, Method::GET, "/api/auth/status", token(&third)).await.expect(200);
+    refresh(&host, &second, None).await.expect_problem(401, "refresh_token_reused");
+}
+
+#[tokio::test]
+async fn a_refresh_and_the_removal_of_its_session_do_not_wait_for_each_other() {
+    let host = TestApp::start().await;
+    host.make_user("anna", false).await;
+    let grant = login(&host, "anna").await;
+    let id = session_id(&host, &grant).await;
+    let mut tx = host.app.db.write().await.unwrap();
+    db::sessions::revoke(&mut tx, &id).await.unwrap();
+    let removal = async {
+        somebody_waits(&mut tx).await;
+        sqlx::query("DELETE FROM sessions WHERE id = $1").bind(id.clone()).execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    let (reply, ()) = tokio::join!(refresh(&host, &grant, None), removal);
+    reply.expect_problem(401, "invalid_refresh_token");
+}
+
 #[tokio::test]
 async fn sessions_are_listed_and_ended() {
     let mut host = TestApp::start().await;
@@ -156,6 +206,33 @@ async fn a_further_sign_in_ends_the_session_that_was_longest_unused() {
     ask(&host, Method::GET, "/api/auth/status", token(&second)).await.expect_problem(401, "session_revoked");
     for open in [&first, &third] {
         ask(&host, Method::GET, "/api/auth/status", token(open)).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_sign_in_that_ends_several_sessions_waits_for_nobody_who_waits_for_it() {
+    let host = TestApp::with("[quotas]\nsessions = 3\n").await;
+    host.make_user("anna", false).await;
+    let grants = [login(&host, "anna").await, login(&host, "anna").await, login(&host, "anna").await];
+    // The later one was signed in, the earlier it is ended.
+    execute(&host, "UPDATE users SET quota = '{\"sessions\":1}' WHERE name = 'anna'").await;
+    let first = session_id(&host, &grants[0]).await;
+    let mut tx = host.app.db.write().await.unwrap();
+    db::sessions::revoke(&mut tx, &first).await.unwrap();
+    let other = async {
+        somebody_waits(&mut tx).await;
+        tell_and_commit(tx).await;
+    };
+    let (last, ()) = tokio::join!(login(&host, "anna"), other);
+    for grant in &grants {
+        ask(&host, Method::GET, "/api/auth/status", token(grant)).await.expect_problem(401, "session_revoked");
+    }
+    ask(&host, Method::GET, "/api/auth/status", token(&last)).await.expect(200);
+    let ended = audit(&host, "session.ended").await;
+    assert_eq!(ended.len(), 2, "{ended:?}");
+    for (outcome, data) in ended {
+        assert_eq!((outcome.as_str(), &data["reason"]), ("ok", &json!("too_many")));
+        assert!(data["session"].is_string() && data["session"] != json!(first), "{data}");
     }
 }
 
@@ -333,11 +410,13 @@ async fn sign_ins_are_audited_and_names_are_beside() {
     host.make_user("anna", false).await;
     host.post("/api/auth/login", &json!({"username": "Nobody", "password": "secret-guess"})).await;
     let grant = login(&host, "anna").await;
+    let id = session_id(&host, &grant).await;
     ask(&host, Method::POST, "/api/auth/logout", token(&grant)).await;
     let created: Vec<_> = audit(&host, "session.created").await;
     assert_eq!(created[0], ("refused".into(), json!({"reason": "invalid_credentials", "via": "session"})));
     assert_eq!((created[1].0.as_str(), &created[1].1["kind"]), ("ok", &json!("api")));
-    assert_eq!(audit(&host, "session.ended").await.len(), 1);
+    let ended = audit(&host, "session.ended").await;
+    assert_eq!((ended.len(), &ended[0].1["session"], &created[1].1["session"]), (1, &json!(id), &json!(id)));
     let rows: Vec<String> =
         sqlx::query_scalar("SELECT data FROM audit_personal ORDER BY seq").fetch_all(host.app.db.read()).await.unwrap();
     assert!(rows.iter().any(|row| row.contains("nobody") && row.contains("127.0.0.1")), "{rows:?}");

@@ -18,6 +18,7 @@ use zotify_host::{
         users::{self, NewUser},
     },
     config::Config,
+    db::Tx,
     server,
 };
 
@@ -268,6 +269,20 @@ impl Drop for TestApp {
         if !std::thread::panicking() {
             secrets::check_log();
         }
+    }
+}
+
+/// Waits until somebody waits for what a transaction holds. On SQLite, where that can't be seen, every writer does.
+pub async fn somebody_waits(tx: &mut Tx) {
+    if std::env::var_os("ZOTIFY_TEST_DATABASE_URL").is_none() {
+        return;
+    }
+    let sql = "SELECT CAST(COUNT(*) AS BIGINT) FROM pg_locks
+               WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))";
+    let started = std::time::Instant::now();
+    while sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut **tx).await.unwrap() == 0 {
+        assert!(started.elapsed() < PATIENCE, "nobody waits");
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 

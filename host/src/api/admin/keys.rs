@@ -76,10 +76,10 @@ pub async fn list_keys(
     let about = named(filter.user.as_ref());
     // PostgreSQL takes no NUL in a text, and no id has one.
     let user = filter.user.map(|id| id.replace('\0', "?"));
-    let (rows, meta) = page(&app, user, &paging).await?;
-    let (actor, data) = (Actor::principal(&principal, &origin), json!({ "keys": rows.len() }));
+    let page = page(&app, user, &paging).await?;
+    let (actor, data) = (Actor::principal(&principal, &origin), json!({ "keys": page.data.len() }));
     put_on_record(&app, "keys.read", actor, about.as_deref(), data, json!({})).await?;
-    Ok(Page { data: rows.into_iter().map(UserApiKey::from).collect(), meta })
+    Ok(page.map(UserApiKey::from))
 }
 
 /// Revokes anybody's API key.

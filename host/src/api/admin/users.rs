@@ -3,7 +3,7 @@
 mod create;
 
 use axum::{extract::State, http::StatusCode};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use ulid::Ulid;
 use utoipa::{IntoParams, ToSchema};
@@ -14,7 +14,7 @@ use crate::{
     api::{
         admin::put_on_record,
         auth::body::SmallJson,
-        extract::{Json, Path, Query},
+        extract::{Json, Path, Query, present},
         page::{Page, Paging, invalid_cursor},
         rfc3339,
     },
@@ -165,11 +165,6 @@ pub struct UserPatch {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Quota>)]
     quota: Option<Option<Quota>>,
-}
-
-/// Tells null from absent.
-fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<Quota>>, D::Error> {
-    Option::deserialize(value).map(Some)
 }
 
 /// Changes a user's role, quota, or whether they may sign in.

@@ -6,7 +6,8 @@ use axum::{
     http::header,
     response::AppendHeaders,
 };
-use serde::de::DeserializeOwned;
+use secrecy::SecretString;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     api::extract::{Json, body_problem},
@@ -19,6 +20,23 @@ const MAX_BODY: usize = 16 * 1024;
 /// A reply that holds secrets.
 pub const NO_STORE: AppendHeaders<[(header::HeaderName, &str); 1]> =
     AppendHeaders([(header::CACHE_CONTROL, "no-store")]);
+
+/// A secret in a body. The error for what is no string does not repeat it, as it may be a password of digits.
+#[derive(Clone, Deserialize)]
+#[serde(from = "Text")]
+pub struct Secret(pub SecretString);
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "must be a string")]
+enum Text {
+    Text(SecretString),
+}
+
+impl From<Text> for Secret {
+    fn from(Text::Text(secret): Text) -> Self {
+        Self(secret)
+    }
+}
 
 /// A JSON body, small enough for what it holds.
 pub struct SmallJson<T>(pub T);

@@ -1,11 +1,10 @@
 //! The caller's password.
 
 use axum::extract::State;
-use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::body::SmallJson;
+use super::body::{Secret, SmallJson};
 use crate::{
     AppState,
     api::extract::Json,
@@ -19,10 +18,10 @@ use crate::{
 pub struct PasswordChange {
     /// The present one.
     #[schema(value_type = String, format = Password)]
-    current_password: SecretString,
+    current_password: Secret,
     /// At least 8 characters unless the server asks for more, at most 1024 bytes.
     #[schema(value_type = String, format = Password)]
-    new_password: SecretString,
+    new_password: Secret,
 }
 
 /// How many sessions a request ended.
@@ -51,7 +50,7 @@ pub async fn change_password(
     SmallJson(body): SmallJson<PasswordChange>,
 ) -> ApiResult<Json<SessionsEnded>> {
     principal.require("profile")?;
-    let (current, new) = (&body.current_password, &body.new_password);
+    let (current, new) = (&body.current_password.0, &body.new_password.0);
     let sessions_ended = sign_in::change_password(&app, &principal, current, new, &origin).await?;
     Ok(Json(SessionsEnded { sessions_ended }))
 }

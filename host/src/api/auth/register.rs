@@ -1,11 +1,10 @@
 //! Registration.
 
 use axum::{extract::State, http::StatusCode};
-use secrecy::SecretString;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::body::SmallJson;
+use super::body::{Secret, SmallJson};
 use crate::{
     AppState,
     api::{extract::Json, user::Profile},
@@ -27,12 +26,12 @@ pub struct Register {
     username: String,
     /// At least 8 characters unless the server asks for more, at most 1024 bytes.
     #[schema(value_type = String, format = Password)]
-    password: SecretString,
+    password: Secret,
     /// Where to write to.
     email: Option<String>,
     /// The code of an invitation, where the server wants one.
     #[schema(value_type = Option<String>, format = Password)]
-    invite: Option<SecretString>,
+    invite: Option<Secret>,
 }
 
 /// Makes a user, where the server is open for that or an admin sent an invitation.
@@ -56,16 +55,16 @@ pub async fn register(
         (Registration::Invite, None) => {
             return Err(ApiError::forbidden("invite_required", "this server takes new users by invitation only"));
         }
-        (_, Some(code)) => Role::parse(&invites::find_open(app.db.read(), code).await?.role),
+        (_, Some(Secret(code))) => Role::parse(&invites::find_open(app.db.read(), code).await?.role),
         (Registration::Open, None) => Role::User,
     };
     let email = body.email.as_deref().filter(|email| !email.is_empty());
     users::check_free(&app.db, &body.username).await?;
-    let new = NewUser { name: &body.username, role, password: &body.password, email };
+    let new = NewUser { name: &body.username, role, password: &body.password.0, email };
     let (user, name_key) = users::prepare(&app.passwords, app.config.auth.password_min_length, new).await?;
     let mut tx = app.db.write().await?;
     let invite = match &body.invite {
-        Some(code) => Some(invites::take(&mut tx, code).await?),
+        Some(Secret(code)) => Some(invites::take(&mut tx, code).await?),
         None => None,
     };
     let actor = Actor::stranger(Some(&user.id), &origin);

@@ -8,12 +8,14 @@ use super::{NewSecret, manage};
 use crate::{
     App,
     audit::Actor,
-    auth::{bootstrap::BootstrapError, scopes},
+    auth::{Role, bootstrap::BootstrapError, scopes},
     db::{self, Tx, api_keys::KeyRow, now_ms},
 };
 
 /// What the key is called.
 const NAME: &str = "bootstrap";
+/// In front of the hash of every secret that was set so far, in `host_state`: a key goes with its user, this stays.
+const USED: &str = "auth.bootstrap_used.";
 
 /// Makes the key that the configuration sets known, and revokes a former one. A secret that was revoked stays so.
 ///
@@ -27,32 +29,55 @@ pub async fn apply(app: &App) -> Result<(), BootstrapError> {
     let mut tx = app.db.write().await?;
     // Of several nodes that start at once, one makes the key.
     db::state::lock(&mut tx, "auth.bootstrap_key").await?;
-    let mut known = false;
-    for key in db::api_keys::open_bootstrap(&mut *tx).await? {
-        if wanted.as_ref().is_some_and(|wanted| wanted.hash == key.hash) {
-            known = true;
-        } else {
-            manage::revoke(&mut tx, &key, Actor::HOST).await?;
-        }
+    let is_wanted = |key: &KeyRow| wanted.as_ref().is_some_and(|wanted| wanted.hash == key.hash);
+    let (kept, former): (Vec<_>, Vec<_>) =
+        db::api_keys::open_bootstrap(&mut *tx).await?.into_iter().partition(is_wanted);
+    for key in kept.iter().chain(&former) {
+        remember(&mut tx, &key.hash).await?;
     }
-    if let Some(secret) = wanted.filter(|_| !known) {
-        make(&mut tx, &secret).await?;
+    let made = match wanted {
+        Some(secret) if kept.is_empty() => make(&mut tx, secret).await?,
+        _ => None,
+    };
+    for key in &kept {
+        check_owner(&mut tx, key).await?;
+    }
+    manage::revoke_all(&mut tx, &former, Actor::HOST).await?;
+    if let Some(key) = made {
+        manage::record(&mut tx, "api_key.created", &key, Actor::HOST, json!({ "scopes": scopes::ALL })).await?;
     }
     tx.commit().await?;
     app.recent_keys.forget();
     Ok(())
 }
 
-async fn make(tx: &mut Tx, secret: &NewSecret) -> sqlx::Result<()> {
-    if db::api_keys::find_live(&mut **tx, &secret.prefix).await?.is_some() {
+/// Says so where the key's user is not who may set the host up. It does not go to another admin: it is theirs.
+async fn check_owner(tx: &mut Tx, key: &KeyRow) -> sqlx::Result<()> {
+    let owner = db::api_keys::find_live(&mut **tx, &key.prefix).await?;
+    if let Some(owner) = owner.filter(|owner| owner.disabled != 0 || Role::parse(&owner.role) != Role::Admin) {
+        let state = if owner.disabled == 0 { "no admin any more" } else { "disabled" };
+        tracing::warn!("auth.bootstrap_admin_key does not open what admins may: its user is {state}; set another");
+    }
+    Ok(())
+}
+
+async fn remember(tx: &mut Tx, hash: &str) -> sqlx::Result<()> {
+    db::state::set(tx, &format!("{USED}{hash}"), b"").await
+}
+
+/// Adds the key, which is not on record yet; nothing where its secret can't be used.
+async fn make(tx: &mut Tx, secret: NewSecret) -> sqlx::Result<Option<KeyRow>> {
+    let used = db::state::get(&mut **tx, &format!("{USED}{}", secret.hash)).await?.is_some();
+    if used || db::api_keys::find_live(&mut **tx, &secret.prefix).await?.is_some() {
         tracing::warn!(
-            "auth.bootstrap_admin_key was revoked or is somebody's key, and opens nothing as it is; set another"
+            "auth.bootstrap_admin_key was revoked, went with its user or is somebody's key, and opens nothing as it is; \
+             set another"
         );
-        return Ok(());
+        return Ok(None);
     }
     let Some(user_id) = db::users::first_admin(&mut **tx).await? else {
         tracing::warn!("auth.bootstrap_admin_key opens nothing: there is no admin who may act");
-        return Ok(());
+        return Ok(None);
     };
     let row = KeyRow {
         id: Ulid::generate().to_string(),
@@ -65,9 +90,10 @@ async fn make(tx: &mut Tx, secret: &NewSecret) -> sqlx::Result<()> {
         last_used_at: None,
         revoked_at: None,
         bootstrap: 1,
-        prefix: secret.prefix.clone(),
-        hash: secret.hash.clone(),
+        prefix: secret.prefix,
+        hash: secret.hash,
     };
     db::api_keys::insert(tx, &row).await?;
-    manage::record(tx, "api_key.created", &row, Actor::HOST, json!({ "scopes": scopes::ALL })).await
+    remember(tx, &row.hash).await?;
+    Ok(Some(row))
 }

@@ -158,6 +158,8 @@ pub async fn change(
         return Err(ApiError::invalid(errors));
     }
     let mut tx = app.db.write().await?;
+    // Two at once would each put back what the other changed.
+    db::state::lock(&mut tx, &format!("api_keys.{}", principal.user_id)).await?;
     let before = own_open(&mut tx, principal, id).await?;
     let mut row = before.clone();
     row.name = name.unwrap_or(row.name);
@@ -213,11 +215,28 @@ pub async fn rotate(
 /// # Errors
 /// When the database fails.
 pub async fn revoke(tx: &mut Tx, row: &KeyRow, actor: Actor<'_>) -> sqlx::Result<bool> {
-    let revoked = db::api_keys::revoke(tx, &row.id, now_ms()).await?;
-    if revoked {
-        record(tx, "api_key.revoked", row, actor, json!({})).await?;
+    Ok(revoke_all(tx, std::slice::from_ref(row), actor).await? > 0)
+}
+
+/// Ends several keys at once; answers how many had not ended already.
+///
+/// # Errors
+/// When the database fails.
+pub async fn revoke_all(tx: &mut Tx, rows: &[KeyRow], actor: Actor<'_>) -> sqlx::Result<usize> {
+    // First all the keys, always in one order, and then the records, which take a lock of their own: or two of these could
+    // wait for each other.
+    let mut rows: Vec<_> = rows.iter().collect();
+    rows.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    let mut revoked = Vec::new();
+    for row in rows {
+        if db::api_keys::revoke(tx, &row.id, now_ms()).await? {
+            revoked.push(row);
+        }
     }
-    Ok(revoked)
+    for row in &revoked {
+        record(tx, "api_key.revoked", row, actor.clone(), json!({})).await?;
+    }
+    Ok(revoked.len())
 }
 
 /// A key of the caller that can still be changed.

@@ -60,7 +60,7 @@ impl IdempotencyKey {
 
 /// Gives a new pair of tokens for a refresh token, which is used up. One that comes a second time was copied: the session
 /// ends. With the same `Idempotency-Key`, within a minute, it is the same request again, whose reply was lost: it gets the
-/// same refresh token, while that is unused.
+/// same refresh token, while that is unused. One that was used longer ago than a session lives is forgotten.
 ///
 /// # Errors
 /// 401 `invalid_refresh_token`, `refresh_token_reused`, `session_revoked` or `user_disabled`, 400
@@ -76,10 +76,13 @@ pub async fn refresh(app: &App, refresh_token: &str, key: IdempotencyKey, origin
     };
     let replay_key = key.as_deref().map(hash);
     let mut tx = app.db.write().await?;
+    db::sessions::lock_by_refresh_token(&mut tx, &hash(refresh_token)).await?;
     match db::refresh_tokens::spend(&mut tx, &hash(refresh_token), replay_key.as_deref()).await? {
         Spent::Now(id) => {
             let user_id = user_of_open(app, &mut tx, &id).await?;
-            db::sessions::extend(&mut tx, &id, now_ms().saturating_add(lifetime(app, SessionKind::Api))).await?;
+            let (now, lifetime) = (now_ms(), lifetime(app, SessionKind::Api));
+            db::sessions::extend(&mut tx, &id, now.saturating_add(lifetime)).await?;
+            db::refresh_tokens::forget_used(&mut tx, &id, now.saturating_sub(lifetime)).await?;
             db::refresh_tokens::insert(&mut tx, &hash(&next), &id).await?;
             tx.commit().await?;
             app.recent_sessions.forget();

@@ -9,7 +9,7 @@ use super::AdminUser;
 use crate::{
     AppState,
     api::{
-        auth::body::{NO_STORE, SmallJson},
+        auth::body::{NO_STORE, Secret, SmallJson},
         extract::Json,
     },
     audit::Actor,
@@ -30,7 +30,7 @@ pub struct CreateUser {
     name: String,
     /// Without it the host makes one that has to be changed at the first sign-in.
     #[schema(value_type = Option<String>, format = Password)]
-    password: Option<SecretString>,
+    password: Option<Secret>,
     /// Whether the user has to set another password first; always so for one that the host made.
     #[serde(default)]
     must_change_password: bool,
@@ -79,7 +79,11 @@ pub async fn create_user(
         Some(_) => None,
         None => Some(passwords::generate().map_err(ApiError::internal)?),
     };
-    let password = body.password.or_else(|| made.clone().map(SecretString::from)).unwrap_or_default();
+    let password = body
+        .password
+        .map(|Secret(password)| password)
+        .or_else(|| made.clone().map(SecretString::from))
+        .unwrap_or_default();
     // What the host makes is long enough for any rule.
     let min_length = if made.is_some() { 1 } else { app.config.auth.password_min_length };
     let email = body.email.as_deref().filter(|email| !email.is_empty());
