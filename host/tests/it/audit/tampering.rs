@@ -313,15 +313,14 @@ async fn a_running_host_does_not_seal_a_log_that_was_written_anew() {
 #[tokio::test]
 async fn another_node_may_be_ahead() {
     let host = TestApp::start().await.admin().await;
-    let other = host.beside("").await;
-    fill(&host, 3, "test.done").await;
-    advance(&other).await.unwrap();
-    advance(&host).await.unwrap();
-    fill(&host, 3, "test.done").await;
-    advance(&host).await.unwrap();
-    advance(&other).await.unwrap();
+    let other = audit::witness::Witness::of(&host.app.config);
+    for _ in 0..2 {
+        fill(&host, 3, "test.done").await;
+        advance(&host).await.unwrap();
+        let sealed = audit::verify::advance_seal(&host.app.db, &host.app.secrets, &other).await.unwrap();
+        assert_eq!(sealed, Ok(()));
+    }
     assert_eq!(report(&host).await["ok"], true);
-    assert_eq!(report(&other).await["ok"], true);
 }
 
 #[tokio::test]
