@@ -1,4 +1,4 @@
-//! Hashes and checks passwords with Argon2id, as many at once as there are cores.
+//! Hashes and checks passwords with Argon2id, as many at once as there are cores but one.
 
 use std::{sync::Arc, thread::available_parallelism};
 
@@ -35,8 +35,10 @@ impl Default for Passwords {
 
 impl Passwords {
     /// One for the whole host.
+    ///
+    /// One core is left to everybody else, where there is more than one.
     pub fn new() -> Self {
-        let cores = available_parallelism().map_or(1, usize::from);
+        let cores = available_parallelism().map_or(1, usize::from).saturating_sub(1).max(1);
         Self { waiting: Arc::new(Semaphore::new(MAX_WAITING + cores)), running: Arc::new(Semaphore::new(cores)) }
     }
 

@@ -17,6 +17,7 @@ use crate::{
     App,
     db::{self, Db, now_ms},
     error::ApiError,
+    recent::Recent,
     secrets::{Secrets, SecretsError, random},
 };
 
@@ -53,6 +54,8 @@ pub struct Tokens {
     keys: RwLock<Arc<Keys>>,
     /// When keys that this node did not know were last looked for.
     looked: Mutex<Option<Instant>>,
+    /// What tokens said a moment ago: reading one costs more than all else that finds out who asks.
+    read: Recent<Claims>,
     validation: Validation,
     pub(super) link_key: hmac::Key,
 }
@@ -84,7 +87,13 @@ impl Tokens {
 
     fn of(keys: Keys, link_key: &[u8]) -> Self {
         let link_key = hmac::Key::new(hmac::HMAC_SHA256, link_key);
-        Self { keys: RwLock::new(Arc::new(keys)), looked: Mutex::new(None), validation: validation(), link_key }
+        Self {
+            keys: RwLock::new(Arc::new(keys)),
+            looked: Mutex::new(None),
+            read: Recent::default(),
+            validation: validation(),
+            link_key,
+        }
     }
 
     fn keys(&self) -> Arc<Keys> {
@@ -100,6 +109,7 @@ impl Tokens {
         if !self.keys().are(&rows) {
             let keys = Arc::new(Keys::open(secrets, rows)?);
             *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+            self.read.forget();
         }
         Ok(())
     }
@@ -165,13 +175,17 @@ impl Tokens {
     /// # Errors
     /// Those of [`check`](Self::check), or when the database fails.
     pub async fn check_on(&self, app: &App, token: &str) -> Result<Claims, ApiError> {
-        match self.check(token) {
-            Err(error) if error.code() == FOREIGN && self.may_look() => {
-                self.reload(&app.db, &app.secrets).await.map_err(ApiError::internal)?;
-                self.check(token)
-            }
-            checked => checked,
-        }
+        let read = async {
+            let checked = match self.check(token) {
+                Err(error) if error.code() == FOREIGN && self.may_look() => {
+                    self.reload(&app.db, &app.secrets).await.map_err(ApiError::internal)?;
+                    self.check(token)
+                }
+                checked => checked,
+            };
+            checked.map(Some)
+        };
+        self.read.get(token, read).await?.ok_or_else(foreign)
     }
 }
 

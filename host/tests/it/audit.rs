@@ -12,7 +12,7 @@ use zotify_host::{
     db, privacy,
 };
 
-use crate::support::TestApp;
+use crate::support::{PATIENCE, TestApp};
 
 /// So many entries by somebody from somewhere.
 async fn fill(host: &TestApp, entries: usize, action: &str) {
@@ -256,6 +256,7 @@ async fn starts_and_changed_settings_are_on_record() {
 #[tokio::test]
 async fn switched_instances_are_on_record() {
     let host = TestApp::with("[providers.local]\nplugin = \"local\"\n").await.admin().await;
+    tokio::time::timeout(PATIENCE, host.app.providers.ready()).await.unwrap();
     for verb in ["disable", "disable", "enable"] {
         let output = Command::new(env!("CARGO_BIN_EXE_zotify-host"))
             .args(["plugin", verb, "local"])
