@@ -248,7 +248,11 @@ fn mbid(value: &mut Option<String>) {
 }
 
 fn web_url(value: &mut Option<String>) {
-    let is_web = |text: &str| text.len() <= 2000 && (text.starts_with("https://") || text.starts_with("http://"));
+    let is_web = |text: &str| {
+        let scheme = text.starts_with("https://") || text.starts_with("http://");
+        // The parser passes over tabs and line ends, which have no business in an address.
+        scheme && text.len() <= 2000 && !text.chars().any(char::is_control)
+    };
     value.take_if(|text| !is_web(text) || url::Url::parse(text).is_err());
 }
 
@@ -279,6 +283,9 @@ mod tests {
         track.mbid = Some("not-a-uuid".into());
         track.added_at = Some("2026-05-01T10:00:00+02:00".into());
         track.web_url = Some("javascript:alert(1)".into());
+        let mut broken = Some("http://example.org/?\na=b".to_owned());
+        web_url(&mut broken);
+        assert_eq!(broken, None);
         track.artists = vec![ArtistRef { name: "A".into(), uri: Some(uri("other:artist:1")) }];
         track.genres = vec!["x".repeat(3000); 80];
         let mut item = Item::Track(track);
