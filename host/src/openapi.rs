@@ -36,7 +36,6 @@ use crate::{auth::cookie, error::Problem, middleware::deprecation, router};
         (name = "Playlists", description = "Playlists of all accounts"),
         (name = "Jobs", description = "Background work"),
         (name = "Privacy", description = "What is held about the caller"),
-        (name = "Admin", description = "What admins see and do for everybody"),
     )
 )]
 pub struct ApiDoc;

@@ -120,12 +120,16 @@ fn parameters_are_plain_values() {
 #[test]
 fn operation_ids_are_unique_and_described() {
     let document = serde_json::to_value(openapi::document("")).unwrap();
+    let tags: Vec<_> = document["tags"].as_array().unwrap().iter().map(|tag| tag["name"].as_str().unwrap()).collect();
+    assert_eq!(tags.iter().collect::<BTreeSet<_>>().len(), tags.len(), "a tag stands twice: {tags:?}");
     let mut seen = BTreeSet::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap().iter().filter(|(_, op)| op["responses"].is_object()) {
             let id = operation["operationId"].as_str().unwrap_or_default();
             assert!(seen.insert(id.to_owned()), "{method} {path} has no operationId of its own: {id}");
             assert!(operation["summary"].is_string(), "{method} {path} has no summary");
+            let tag = operation["tags"][0].as_str().unwrap_or_default();
+            assert!(tags.contains(&tag), "{method} {path} has the tag {tag:?}, which the document does not explain");
             for (status, response) in operation["responses"].as_object().unwrap() {
                 let described = response["description"].as_str().is_some_and(|text| !text.is_empty());
                 assert!(described, "{method} {path} {status} has no description");
