@@ -13,9 +13,11 @@ use crate::{
 
 mod http;
 mod kv;
+mod vault;
 
 pub use http::{Http, HttpRequestBuilder};
 pub use kv::KeyValue;
+pub use vault::Vault;
 
 /// The host services of one instance.
 #[derive(Clone)]
@@ -80,6 +82,11 @@ impl Context {
     /// Key-value entries of one account; erased when it is unlinked.
     pub fn account_kv(&self, account: &str) -> KeyValue {
         KeyValue { services: self.services.clone(), account: Some(account.to_owned()) }
+    }
+
+    /// The credentials of one account.
+    pub fn vault(&self, account: &str) -> Vault {
+        Vault { services: self.services.clone(), account: account.to_owned() }
     }
 
     /// The host's clock.

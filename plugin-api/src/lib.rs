@@ -22,12 +22,12 @@ pub mod testing;
 pub mod wire;
 
 pub use automation::Automation;
-pub use context::{Clock, Context, Http, HttpRequestBuilder, KeyValue};
+pub use context::{Clock, Context, Http, HttpRequestBuilder, KeyValue, Vault};
 pub use error::{ErrorKind, ProviderError, Result};
 pub use manifest::{
-    ActionManifest, AutomationManifest, FileAccess, FilePermission, HostPermission, LibraryKind, LibraryManifest,
-    Limits, PROTOCOL, Permissions, ProtocolRange, ProviderManifest, SettingOr, SignIn, Stage, TriggerManifest,
-    capability,
+    ActionManifest, AutomationManifest, BudgetLimits, FileAccess, FilePermission, HostPermission, LibraryKind,
+    LibraryManifest, Limits, PROTOCOL, Permissions, ProtocolRange, ProviderManifest, SettingOr, SignIn, Stage,
+    TriggerManifest, capability,
 };
 pub use model::*;
 pub use provider::{ByteStream, Provider};
@@ -35,9 +35,9 @@ pub use provider::{ByteStream, Provider};
 /// What plugin authors need most, for `use zotify_plugin_api::prelude::*`.
 pub mod prelude {
     pub use crate::{
-        Automation, ByteStream, Call, Context, ErrorKind, FileAccess, FilePermission, HostPermission, LibraryKind,
-        Permissions, Provider, ProviderError, ProviderManifest, Result, SettingOr, SignIn, capability, export_plugin,
-        model::*, register_automation, register_provider,
+        Automation, BudgetLimits, ByteStream, Call, Context, ErrorKind, FileAccess, FilePermission, HostPermission,
+        LibraryKind, Permissions, Provider, ProviderError, ProviderManifest, Result, SettingOr, SignIn, capability,
+        export_plugin, model::*, register_automation, register_provider,
     };
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};

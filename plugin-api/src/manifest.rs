@@ -35,6 +35,48 @@ pub mod capability {
     pub const ARTWORK_READ: &str = "artwork.read";
     /// `open_media` may be used to keep a copy.
     pub const DOWNLOAD_AUDIO: &str = "download.audio";
+    /// `resolve` finds items by address and external id.
+    pub const CATALOG_RESOLVE: &str = "catalog.resolve";
+    /// `library_changes` lists episodes.
+    pub const LIBRARY_EPISODES_READ: &str = "library.episodes.read";
+    /// `library_edit` saves tracks.
+    pub const LIBRARY_TRACKS_ADD: &str = "library.tracks.add";
+    /// `library_edit` takes tracks out again.
+    pub const LIBRARY_TRACKS_REMOVE: &str = "library.tracks.remove";
+    /// `library_edit` saves albums.
+    pub const LIBRARY_ALBUMS_ADD: &str = "library.albums.add";
+    /// `library_edit` takes albums out again.
+    pub const LIBRARY_ALBUMS_REMOVE: &str = "library.albums.remove";
+    /// `library_edit` saves artists.
+    pub const LIBRARY_ARTISTS_ADD: &str = "library.artists.add";
+    /// `library_edit` takes artists out again.
+    pub const LIBRARY_ARTISTS_REMOVE: &str = "library.artists.remove";
+    /// `library_edit` saves shows.
+    pub const LIBRARY_SHOWS_ADD: &str = "library.shows.add";
+    /// `library_edit` takes shows out again.
+    pub const LIBRARY_SHOWS_REMOVE: &str = "library.shows.remove";
+    /// `library_edit` saves episodes.
+    pub const LIBRARY_EPISODES_ADD: &str = "library.episodes.add";
+    /// `library_edit` takes episodes out again.
+    pub const LIBRARY_EPISODES_REMOVE: &str = "library.episodes.remove";
+    /// `playlist_create` makes playlists.
+    pub const PLAYLISTS_CREATE: &str = "playlists.create";
+    /// `playlist_update` changes their details.
+    pub const PLAYLISTS_UPDATE: &str = "playlists.update";
+    /// `playlist_delete` deletes them.
+    pub const PLAYLISTS_DELETE: &str = "playlists.delete";
+    /// `playlist_edit` adds items.
+    pub const PLAYLISTS_ITEMS_ADD: &str = "playlists.items.add";
+    /// `playlist_edit` removes entries.
+    pub const PLAYLISTS_ITEMS_REMOVE: &str = "playlists.items.remove";
+    /// `playlist_edit` moves entries.
+    pub const PLAYLISTS_ITEMS_MOVE: &str = "playlists.items.move";
+    /// `playlist_edit` replaces all entries.
+    pub const PLAYLISTS_ITEMS_REPLACE: &str = "playlists.items.replace";
+    /// `playlist_image` sets their pictures.
+    pub const PLAYLISTS_IMAGE: &str = "playlists.image";
+    /// `history_add` takes note of plays.
+    pub const HISTORY_WRITE: &str = "history.write";
 
     /// Every capability that this build knows.
     pub const ALL: &[&str] = &[
@@ -52,6 +94,27 @@ pub mod capability {
         MEDIA_STREAM,
         ARTWORK_READ,
         DOWNLOAD_AUDIO,
+        CATALOG_RESOLVE,
+        LIBRARY_EPISODES_READ,
+        LIBRARY_TRACKS_ADD,
+        LIBRARY_TRACKS_REMOVE,
+        LIBRARY_ALBUMS_ADD,
+        LIBRARY_ALBUMS_REMOVE,
+        LIBRARY_ARTISTS_ADD,
+        LIBRARY_ARTISTS_REMOVE,
+        LIBRARY_SHOWS_ADD,
+        LIBRARY_SHOWS_REMOVE,
+        LIBRARY_EPISODES_ADD,
+        LIBRARY_EPISODES_REMOVE,
+        PLAYLISTS_CREATE,
+        PLAYLISTS_UPDATE,
+        PLAYLISTS_DELETE,
+        PLAYLISTS_ITEMS_ADD,
+        PLAYLISTS_ITEMS_REMOVE,
+        PLAYLISTS_ITEMS_MOVE,
+        PLAYLISTS_ITEMS_REPLACE,
+        PLAYLISTS_IMAGE,
+        HISTORY_WRITE,
     ];
 }
 
@@ -188,6 +251,9 @@ pub struct ProviderManifest {
     /// Names of [`capability`].
     #[serde(default)]
     pub capabilities: Vec<String>,
+    /// What it likes is what is saved of tracks: the host takes likes from the library, and never asks for them.
+    #[serde(default)]
+    pub likes_are_saved_tracks: bool,
     /// What it needs of the world.
     #[serde(default)]
     pub permissions: Permissions,
@@ -209,6 +275,22 @@ pub struct Limits {
     /// Calls in flight; none for the host's own limit.
     #[serde(default)]
     pub concurrency: Option<u32>,
+    /// How often it may ask its service; none for no limit.
+    #[serde(default)]
+    pub budget: Option<BudgetLimits>,
+}
+
+/// How often a service may be asked. The host keeps to it over all accounts that share a budget; see
+/// [`service::Budget`](crate::service::Budget).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetLimits {
+    /// Requests in a window.
+    pub window_requests: u32,
+    /// The window, in milliseconds.
+    pub window_ms: u64,
+    /// Requests in any 24 hours; none for no limit.
+    #[serde(default)]
+    pub daily_requests: Option<u32>,
 }
 
 /// What a plugin needs of the world, each with the reason that the admin reads.

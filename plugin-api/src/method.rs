@@ -6,8 +6,10 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::model::{
-    ArtworkRequest, Checked, Children, Get, Item, LibraryChanges, LibraryPage, LikesEdit, LikesEdited, LikesPage,
-    MediaRequest, MediaSource, Page, PageRequest, PlaylistItems, PlaylistPage, PlaysPage, Search,
+    ArtworkRequest, Checked, Children, Get, Item, ItemKey, LibraryChanges, LibraryEdit, LibraryEdited, LibraryPage,
+    LikesEdit, LikesEdited, LikesPage, MediaRequest, MediaSource, Page, PageRequest, Play, Playlist, PlaylistCreate,
+    PlaylistEdit, PlaylistEdited, PlaylistImage, PlaylistItems, PlaylistPage, PlaylistUpdate, PlaysPage, Resolve,
+    Resolved, Search, SetupRequest, SetupStep,
 };
 
 /// A method of the boundary.
@@ -54,6 +56,26 @@ methods! {
     EditLikes = "likes_edit" (LikesEdit) -> LikesEdited;
     /// A page of what the account played, newest first.
     ListPlays = "history" (PageRequest) -> PlaysPage;
+    /// Takes note that the account played something.
+    AddPlay = "history_add" (Play) -> ();
+    /// One step of connecting an account.
+    Setup = "setup" (SetupRequest) -> SetupStep;
+    /// Tells the service that an account is unlinked; its credentials are erased whatever the answer.
+    Unlink = "unlink" (()) -> ();
+    /// Changes what the account saved.
+    EditLibrary = "library_edit" (LibraryEdit) -> LibraryEdited;
+    /// Makes a playlist.
+    CreatePlaylist = "playlist_create" (PlaylistCreate) -> Playlist;
+    /// Changes a playlist's details.
+    UpdatePlaylist = "playlist_update" (PlaylistUpdate) -> Playlist;
+    /// Deletes a playlist, or stops following one.
+    DeletePlaylist = "playlist_delete" (ItemKey) -> ();
+    /// Changes a playlist's entries.
+    EditPlaylist = "playlist_edit" (PlaylistEdit) -> PlaylistEdited;
+    /// Sets a playlist's picture.
+    SetPlaylistImage = "playlist_image" (PlaylistImage) -> ();
+    /// Finds items that something names.
+    ResolveItems = "resolve" (Resolve) -> Resolved;
     /// Where an item's audio comes from.
     OpenMedia = "open_media" (MediaRequest) -> MediaSource;
     /// Where a picture comes from.

@@ -9,9 +9,10 @@ use serde::de::DeserializeOwned;
 use crate::{
     Context, ProviderError, ProviderManifest, Result,
     model::{
-        ArtworkRequest, Call, Checked, Children, Get, Item, LibraryChanges, LibraryPage, LikesEdit, LikesEdited,
-        LikesPage, MediaRequest, MediaSource, Page, PageRequest, PlaylistItems, PlaylistPage, PlaysPage, Search,
-        StreamRequest,
+        ArtworkRequest, Call, Checked, Children, Get, Item, ItemKey, LibraryChanges, LibraryEdit, LibraryEdited,
+        LibraryPage, LikesEdit, LikesEdited, LikesPage, MediaRequest, MediaSource, Page, PageRequest, Play, Playlist,
+        PlaylistCreate, PlaylistEdit, PlaylistEdited, PlaylistImage, PlaylistItems, PlaylistPage, PlaylistUpdate,
+        PlaysPage, Resolve, Resolved, Search, SetupRequest, SetupStep, StreamRequest,
     },
 };
 
@@ -84,6 +85,58 @@ pub trait Provider: Sized + Send + Sync + 'static {
     /// A page of what the account played, newest first. Needs `history.read`.
     fn history(&self, call: Call<PageRequest>) -> impl Future<Output = Result<PlaysPage>> + Send {
         unsupported(call, "a history")
+    }
+
+    /// Takes note that the account played something. Needs `history.write`.
+    fn history_add(&self, call: Call<Play>) -> impl Future<Output = Result<()>> + Send {
+        unsupported(call, "a history to write to")
+    }
+
+    /// One step of connecting an account. Needs [`SignIn::SetupFlow`](crate::SignIn::SetupFlow).
+    fn setup(&self, call: Call<SetupRequest>) -> impl Future<Output = Result<SetupStep>> + Send {
+        unsupported(call, "accounts")
+    }
+
+    /// Tells the service that the account is unlinked, where it wants to know; its credentials are erased whatever the
+    /// answer.
+    fn unlink(&self, call: Call<()>) -> impl Future<Output = Result<()>> + Send {
+        drop(call);
+        async { Ok(()) }
+    }
+
+    /// Changes what the account saved. Needs `library.….add` and `library.….remove`.
+    fn library_edit(&self, call: Call<LibraryEdit>) -> impl Future<Output = Result<LibraryEdited>> + Send {
+        unsupported(call, "a library that can be changed")
+    }
+
+    /// Makes a playlist. Needs `playlists.create`.
+    fn playlist_create(&self, call: Call<PlaylistCreate>) -> impl Future<Output = Result<Playlist>> + Send {
+        unsupported(call, "new playlists")
+    }
+
+    /// Changes a playlist's details, and answers them as they are now. Needs `playlists.update`.
+    fn playlist_update(&self, call: Call<PlaylistUpdate>) -> impl Future<Output = Result<Playlist>> + Send {
+        unsupported(call, "changes of playlists")
+    }
+
+    /// Deletes a playlist, or stops following it. Needs `playlists.delete`.
+    fn playlist_delete(&self, call: Call<ItemKey>) -> impl Future<Output = Result<()>> + Send {
+        unsupported(call, "the deletion of playlists")
+    }
+
+    /// Changes a playlist's entries. Needs `playlists.items.….`.
+    fn playlist_edit(&self, call: Call<PlaylistEdit>) -> impl Future<Output = Result<PlaylistEdited>> + Send {
+        unsupported(call, "changes of playlists")
+    }
+
+    /// Sets a playlist's picture. Needs `playlists.image`.
+    fn playlist_image(&self, call: Call<PlaylistImage>) -> impl Future<Output = Result<()>> + Send {
+        unsupported(call, "pictures of playlists")
+    }
+
+    /// Finds items by a web address, a URI of the service, or an external id. Needs `catalog.resolve`.
+    fn resolve(&self, call: Call<Resolve>) -> impl Future<Output = Result<Resolved>> + Send {
+        unsupported(call, "addresses")
     }
 
     /// Where an item's audio comes from. Needs `media.stream`.

@@ -17,6 +17,117 @@ pub const CLOCK_SLEEP: &str = "clock.sleep";
 /// Tells the host that something happened: [`PluginEvent`] → `()`.
 pub const EVENTS_EMIT: &str = "events.emit";
 
+/// Reads an account's credentials: [`VaultKey`] → [`VaultEntry`].
+pub const VAULT_GET: &str = "vault.get";
+/// Asks to be the one who refreshes an account's credentials: [`VaultRefresh`] → [`VaultLease`]. Waits while another one
+/// refreshes them, on this node or another.
+pub const VAULT_REFRESH: &str = "vault.refresh";
+/// Writes an account's credentials, if they are still those that were read: [`VaultPut`] → [`VaultEntry`].
+pub const VAULT_PUT: &str = "vault.put";
+/// Says that an account's credentials are dead: [`VaultEnd`] → `()`.
+pub const VAULT_END: &str = "vault.end";
+
+/// Names an account's credentials.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct VaultKey {
+    /// The account.
+    pub account: String,
+}
+
+/// An account's credentials.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct VaultEntry {
+    /// What the setup flow answered, or what was put last: JSON text.
+    pub credentials: String,
+    /// Grows with every change.
+    pub version: i64,
+}
+
+impl std::fmt::Debug for VaultEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VaultEntry").field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+/// Asks to refresh credentials that do not work any more.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct VaultRefresh {
+    /// The account.
+    pub account: String,
+    /// The version that does not work.
+    pub version: i64,
+}
+
+/// The turn to refresh credentials, or the news that another one did.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct VaultLease {
+    /// The credentials as they are now.
+    pub entry: VaultEntry,
+    /// The turn: put within 30 seconds. None where the credentials are newer than the version that does not work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<String>,
+}
+
+/// Writes credentials.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct VaultPut {
+    /// The account.
+    pub account: String,
+    /// JSON text of at most 64 KiB.
+    pub credentials: String,
+    /// The version that was read; another one by now is a `conflict`.
+    pub version: i64,
+    /// The turn that this ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<String>,
+    /// What was granted, where that changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<String>>,
+}
+
+impl std::fmt::Debug for VaultPut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VaultPut")
+            .field("account", &self.account)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Ends credentials that the service does not take any more: the account then waits for another sign-in, and no call is
+/// made for it. Also gives a turn back without a change, with no `code`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct VaultEnd {
+    /// The account.
+    pub account: String,
+    /// The version that is dead. A newer one stays.
+    pub version: i64,
+    /// The turn that this ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<String>,
+    /// Why, `[a-z0-9_]`; none where the credentials are not dead, and only the turn is given back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// One sentence for people, without secrets.
+    #[serde(default)]
+    pub detail: String,
+}
+
+/// Whose budget a request uses up. The host counts, and refuses with `rate_limited` before the service would.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    /// What shares the short window: an OAuth client id.
+    pub window: String,
+    /// What shares the daily quota: the developer account behind it.
+    pub quota: String,
+    /// The account that the request is made for, so that one account does not use up everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// Whether nobody waits for it.
+    #[serde(default)]
+    pub background: bool,
+}
+
 /// An HTTP request, sent under the permissions that the plugin was granted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HttpRequest {
@@ -33,6 +144,12 @@ pub struct HttpRequest {
     /// How long to wait in milliseconds; 0 leaves it to the host, which caps it.
     #[serde(default)]
     pub timeout_ms: u64,
+    /// Whose budget it uses up; none for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
+    /// Whether a redirect is an answer, rather than followed.
+    #[serde(default)]
+    pub no_redirects: bool,
 }
 
 /// The answer to an [`HttpRequest`], whatever its status.

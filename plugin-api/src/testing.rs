@@ -58,7 +58,7 @@ pub fn context(instance: &str) -> (Context, FakeHost) {
 
 /// A call as the host makes it, for an account that is shared by all.
 pub fn call<T>(request: T) -> Call<T> {
-    Call { request_id: None, account: None, deadline_ms: 60_000, request }
+    Call { request_id: None, account: None, deadline_ms: 60_000, background: false, request }
 }
 
 /// All bytes of a stream.

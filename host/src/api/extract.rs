@@ -14,8 +14,9 @@ use axum::{
 };
 use serde::{
     Deserialize, Deserializer, Serialize,
-    de::{DeserializeOwned, IgnoredAny},
+    de::{DeserializeOwned, Error as _, IgnoredAny},
 };
+use serde_json::{Map, Value};
 use tower_http::timeout::TimeoutError;
 use zotify_plugin_api::{Kind, Uri};
 
@@ -92,6 +93,27 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
 /// When the value is neither null nor what the field holds.
 pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(value).map(Some)
+}
+
+/// A structure within a body, read from an object alone: serde takes a list for its fields in their order, too.
+///
+/// # Errors
+/// When the value is not an object, or not what the structure holds.
+pub fn object<'de, T: DeserializeOwned, D: Deserializer<'de>>(value: D) -> Result<T, D::Error> {
+    let object = Map::<String, Value>::deserialize(value)?;
+    T::deserialize(Value::Object(object)).map_err(D::Error::custom)
+}
+
+/// [`object`] in a field that tells null from absent, like [`present`].
+///
+/// # Errors
+/// When the value is neither null nor what the field holds.
+pub fn present_object<'de, T: DeserializeOwned, D: Deserializer<'de>>(value: D) -> Result<Option<Option<T>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(transparent, bound = "T: DeserializeOwned")]
+    struct Object<T>(#[serde(deserialize_with = "object")] T);
+
+    Ok(Some(Option::<Object<T>>::deserialize(value)?.map(|Object(inner)| inner)))
 }
 
 /// A JSON body of which every field may be left out, and with them the body itself.

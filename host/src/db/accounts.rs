@@ -54,7 +54,7 @@ pub async fn insert_shared(tx: &mut Tx, id: &str, instance: &str) -> sqlx::Resul
     let now = now_ms();
     sqlx::query(
         "INSERT INTO accounts (id, instance, label, state, created_at, updated_at) VALUES ($1, $2, $3, 'ok', $4, $5)
-         ON CONFLICT (instance) WHERE owner IS NULL DO NOTHING",
+         ON CONFLICT (instance) WHERE owner IS NULL AND remote_key IS NULL DO NOTHING",
     )
     .bind(id.to_owned())
     .bind(instance.to_owned())
@@ -71,7 +71,10 @@ pub async fn insert_shared(tx: &mut Tx, id: &str, instance: &str) -> sqlx::Resul
 /// # Errors
 /// When the database fails.
 pub async fn find_shared(db: impl AnyExecutor<'_>, instance: &str) -> sqlx::Result<Option<Account>> {
-    sqlx::query_as(select!("WHERE instance = $1 AND owner IS NULL")).bind(instance.to_owned()).fetch_optional(db).await
+    sqlx::query_as(select!("WHERE instance = $1 AND owner IS NULL AND remote_key IS NULL"))
+        .bind(instance.to_owned())
+        .fetch_optional(db)
+        .await
 }
 
 /// The account with this id.

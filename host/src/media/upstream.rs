@@ -97,7 +97,15 @@ async fn fetch(
         headers.extend(forwarded(header::IF_RANGE));
     }
     let method = asked.method.as_str().to_owned();
-    let request = HttpRequest { method, url: source.url.clone(), headers, body: Vec::new(), timeout_ms: 0 };
+    let request = HttpRequest {
+        method,
+        url: source.url.clone(),
+        headers,
+        body: Vec::new(),
+        timeout_ms: 0,
+        budget: None,
+        no_redirects: false,
+    };
     let response = handle.egress().open(&request).await?;
     let unknown = matches!(response.status(), StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED);
     if *asked.method == Method::HEAD && unknown {

@@ -228,6 +228,7 @@ impl InstanceHandle {
             request_id: request_id::current(),
             account: account.map(|id| AccountContext { id: id.to_owned() }),
             deadline_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
+            background: lane == Lane::Job,
             request,
         };
         let payload = wire::encode(&call)?;
@@ -322,6 +323,7 @@ impl InstanceHandle {
             request_id: request_id::current(),
             account: None,
             deadline_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
+            background: false,
             request,
         };
         let payload = wire::encode(&call)?;
@@ -362,7 +364,7 @@ impl InstanceHandle {
 fn is_read(name: &str) -> bool {
     use method::{
         Check, GetChildren, GetItem, ListLikes, ListPlaylistItems, ListPlaylists, ListPlays, OpenArtwork, OpenMedia,
-        SearchCatalog,
+        ResolveItems, SearchCatalog,
     };
     [
         Check::NAME,
@@ -376,6 +378,7 @@ fn is_read(name: &str) -> bool {
         ListPlays::NAME,
         OpenMedia::NAME,
         OpenArtwork::NAME,
+        ResolveItems::NAME,
     ]
     .contains(&name)
 }

@@ -85,7 +85,12 @@ async fn users_are_made_with_checked_fields() {
     ] {
         make(body).await.expect_problem(422, "validation_failed");
     }
-    for body in [json!({}), json!({"name": "ben", "admin": true}), json!({"name": "ben", "quota": {"sessions": -1}})] {
+    for body in [
+        json!({}),
+        json!({"name": "ben", "admin": true}),
+        json!({"name": "ben", "quota": {"sessions": -1}}),
+        json!({"name": "ben", "quota": [3]}),
+    ] {
         make(body).await.expect_problem(422, "invalid_body");
     }
 }
@@ -150,6 +155,7 @@ async fn roles_and_quotas_change_at_once() {
     assert_eq!(patch(&host, &anna, json!({})).await.expect(200)["quota"]["likes"], 5);
     assert_eq!(patch(&host, &anna, json!({"quota": null})).await.expect(200)["quota"]["likes"], Value::Null);
     patch(&host, &anna, json!({"quota": {"sessions": 0}})).await.expect_problem(422, "validation_failed");
+    patch(&host, &anna, json!({"quota": [null, null]})).await.expect_problem(422, "invalid_body");
     patch(&host, &anna, json!({"name": "other"})).await.expect_problem(422, "invalid_body");
     for unknown in ["01KAZ6V1RJQ6Y0M3ZC5M8D2N4T", "x"] {
         patch(&host, unknown, json!({"role": "admin"})).await.expect_problem(404, "user_not_found");

@@ -35,6 +35,8 @@ impl Http {
                 headers: Vec::new(),
                 body: Vec::new(),
                 timeout_ms: 0,
+                budget: None,
+                no_redirects: false,
             },
         }
     }
@@ -86,6 +88,18 @@ impl HttpRequestBuilder {
     /// Sets how long to wait; the host caps it.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.request.timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        self
+    }
+
+    /// Says whose budget the request uses up.
+    pub fn budget(mut self, budget: service::Budget) -> Self {
+        self.request.budget = Some(budget);
+        self
+    }
+
+    /// Takes a redirect as the answer.
+    pub fn no_redirects(mut self) -> Self {
+        self.request.no_redirects = true;
         self
     }
 

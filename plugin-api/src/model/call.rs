@@ -16,8 +16,25 @@ pub struct Call<T> {
     /// How long the host waits for the answer, in milliseconds.
     #[serde(default)]
     pub deadline_ms: u64,
+    /// Whether nobody waits for the answer: it may take less of a budget than a call that somebody waits for.
+    #[serde(default)]
+    pub background: bool,
     /// The request itself.
     pub request: T,
+}
+
+impl<T> Call<T> {
+    /// The account's id.
+    ///
+    /// # Errors
+    /// `auth_required` where the call is made for no account.
+    pub fn account_id(&self) -> Result<&str, crate::ProviderError> {
+        let none = || {
+            crate::ProviderError::new(crate::ErrorKind::AuthRequired, "this needs an account")
+                .with_code("account_required")
+        };
+        self.account.as_ref().map(|account| account.id.as_str()).ok_or_else(none)
+    }
 }
 
 impl<T> Deref for Call<T> {

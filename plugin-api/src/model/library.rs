@@ -84,6 +84,18 @@ pub struct LibraryPage {
     /// How far the run is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
+    /// What the whole run will take, as soon as it can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<Forecast>,
+}
+
+/// What a run will take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forecast {
+    /// Requests to the service in all, those that are made already included.
+    pub requests: u64,
+    /// Items in all.
+    pub items: u64,
 }
 
 /// How far a run is.

@@ -14,7 +14,7 @@ use crate::{
     api::{
         admin::put_on_record,
         auth::body::SmallJson,
-        extract::{Json, Path, Query, present},
+        extract::{Json, Path, Query, present_object},
         page::{Page, Paging, invalid_cursor},
         rfc3339,
     },
@@ -162,7 +162,7 @@ pub struct UserPatch {
     /// True lets the user do nothing else before setting another password.
     must_change_password: Option<bool>,
     /// What the user may have, as a whole; null is as the configuration says.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present_object")]
     #[schema(value_type = Option<Quota>)]
     quota: Option<Option<Quota>>,
 }

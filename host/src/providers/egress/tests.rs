@@ -54,6 +54,8 @@ async fn a_name_that_leads_home_is_refused() {
         headers: Vec::new(),
         body: Vec::new(),
         timeout_ms: 0,
+        budget: None,
+        no_redirects: false,
     };
     assert_eq!(open.send(&request).await.unwrap_err().kind, ErrorKind::PermissionDenied);
 }
@@ -76,7 +78,15 @@ fn granted_server(server: &MockServer) -> Egress {
 }
 
 fn get(url: String) -> HttpRequest {
-    HttpRequest { method: "GET".into(), url, headers: Vec::new(), body: Vec::new(), timeout_ms: 0 }
+    HttpRequest {
+        method: "GET".into(),
+        url,
+        headers: Vec::new(),
+        body: Vec::new(),
+        timeout_ms: 0,
+        budget: None,
+        no_redirects: false,
+    }
 }
 
 #[tokio::test]

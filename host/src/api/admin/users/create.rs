@@ -10,7 +10,7 @@ use crate::{
     AppState,
     api::{
         auth::body::{NO_STORE, Secret, SmallJson},
-        extract::Json,
+        extract::{Json, object},
     },
     audit::Actor,
     auth::{
@@ -40,7 +40,7 @@ pub struct CreateUser {
     /// Where to write to.
     email: Option<String>,
     /// What the user may have; what is not named is as the configuration says.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     quota: Quota,
 }
 
