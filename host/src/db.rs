@@ -6,8 +6,10 @@
 pub mod accounts;
 pub mod api_keys;
 pub mod audit;
+pub mod budgets;
 pub mod clock;
 pub mod consents;
+pub mod credentials;
 pub mod deleted_plays;
 pub mod events;
 pub mod invites;

@@ -45,6 +45,24 @@ pub struct Instance {
     #[serde(default)]
     #[schemars(length(min = 1, max = 100))]
     pub label: Option<String>,
+    /// How often its service may be asked, where that is to differ from what the plugin says.
+    #[serde(default)]
+    pub budget: Budget,
+}
+
+/// How often the service of an instance may be asked. What is not set is as the plugin says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Budget {
+    /// Requests in a window, over all accounts that share it; 0 for no limit.
+    #[schemars(range(max = 1_000_000))]
+    pub window_requests: Option<u32>,
+    /// The window, in seconds.
+    #[schemars(range(min = 1, max = 86400))]
+    pub window_s: Option<u64>,
+    /// Requests in any 24 hours, over all accounts that share the quota; 0 for no limit.
+    #[schemars(range(max = 10_000_000))]
+    pub daily_requests: Option<u32>,
 }
 
 fn enabled() -> bool {
@@ -67,6 +85,7 @@ impl std::fmt::Debug for Instance {
             .field("settings", &settings)
             .field("permissions", &self.permissions)
             .field("label", &self.label)
+            .field("budget", &self.budget)
             .finish()
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     audit::marks,
     auth::tokens,
     backup::{self, Kind},
-    db::Tx,
+    db::{Tx, credentials},
 };
 
 /// A table's column with sealed values.
@@ -24,7 +24,7 @@ struct Place {
     context: fn(&str) -> String,
 }
 
-const PLACES: [Place; 2] = [
+const PLACES: [Place; 3] = [
     Place {
         table: "host_state",
         select: "SELECT key, value FROM host_state WHERE key IN ('secrets.canary', 'auth.link_key', 'audit.seal', 'audit.anchor')",
@@ -38,6 +38,13 @@ const PLACES: [Place; 2] = [
         update: "UPDATE signing_keys SET sealed = $1 WHERE kid = $2",
         delete: "DELETE FROM signing_keys",
         context: tokens::keys::context,
+    },
+    Place {
+        table: "account_credentials",
+        select: "SELECT account_id, sealed FROM account_credentials",
+        update: "UPDATE account_credentials SET sealed = $1 WHERE account_id = $2",
+        delete: "DELETE FROM account_credentials",
+        context: credentials::context,
     },
 ];
 
