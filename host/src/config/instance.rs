@@ -45,6 +45,11 @@ pub struct Instance {
     #[serde(default)]
     #[schemars(length(min = 1, max = 100))]
     pub label: Option<String>,
+    /// How often the libraries of its accounts are read although nothing says that they changed, in seconds: 0 for never,
+    /// else at least 300. Six hours where it is not set; users may set another for their accounts.
+    #[serde(default)]
+    #[schemars(range(max = 31_536_000))]
+    pub pull_every_s: Option<u32>,
 }
 
 fn enabled() -> bool {
@@ -67,6 +72,7 @@ impl std::fmt::Debug for Instance {
             .field("settings", &settings)
             .field("permissions", &self.permissions)
             .field("label", &self.label)
+            .field("pull_every_s", &self.pull_every_s)
             .finish()
     }
 }
