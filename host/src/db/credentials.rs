@@ -2,7 +2,7 @@
 
 use sqlx::{FromRow, any::AnyExecutor};
 
-use super::{Tx, now_ms};
+use super::{Tx, now_ms, query::Sql};
 
 /// What an account's credentials are sealed for.
 pub fn context(account_id: &str) -> String {
@@ -80,6 +80,19 @@ pub async fn find(db: impl AnyExecutor<'_>, account_id: &str) -> sqlx::Result<Op
     .bind(account_id.to_owned())
     .fetch_optional(db)
     .await
+}
+
+/// What is known of the credentials of accounts.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_accounts(db: impl AnyExecutor<'_>, accounts: &[String]) -> sqlx::Result<Vec<SignedIn>> {
+    let mut sql = Sql::new(
+        "SELECT account_id, scopes, authorized_at, ends_at, dead_code, dead_detail FROM account_credentials
+         WHERE account_id IN ",
+    );
+    sql.bind_list(accounts.iter().cloned());
+    sql.query().fetch_all(db).await?.iter().map(SignedIn::from_row).collect()
 }
 
 /// Removes an account's credentials.
