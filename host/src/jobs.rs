@@ -3,6 +3,7 @@
 //! A job is a file under `jobs/`: a serde struct with a name and `run`, made known by [`register_job!`]. It is queued in
 //! the transaction that causes it, may be run more than once, and saves where it goes on from.
 
+pub mod check;
 pub mod clear;
 pub mod context;
 pub mod erase;
@@ -10,6 +11,7 @@ pub mod likes;
 pub mod plays;
 pub mod pull;
 pub mod runner;
+pub mod unlink;
 
 use std::{
     collections::HashMap,

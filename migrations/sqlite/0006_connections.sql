@@ -57,8 +57,10 @@ CREATE TABLE setup_flows (
     state_hash TEXT UNIQUE,
     -- The step and what it remembers, sealed; none once it ended.
     sealed BLOB,
-    -- Grows with every step, so that no step is answered twice.
+    -- Grows with every answer, so that no step is answered twice.
     step BIGINT NOT NULL,
+    -- An answer is being worked on, until this time at most.
+    busy_until BIGINT,
     -- The account that came of it.
     result TEXT,
     -- Why it failed.

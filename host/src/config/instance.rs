@@ -48,6 +48,11 @@ pub struct Instance {
     /// How often its service may be asked, where that is to differ from what the plugin says.
     #[serde(default)]
     pub budget: Budget,
+    /// How often the libraries of its accounts are read although nothing says that they changed, in seconds: 0 for never,
+    /// else at least 300. Six hours where it is not set; users may set another for their accounts.
+    #[serde(default)]
+    #[schemars(range(max = 31_536_000))]
+    pub pull_every_s: Option<u32>,
 }
 
 /// How often the service of an instance may be asked. What is not set is as the plugin says.
@@ -86,6 +91,7 @@ impl std::fmt::Debug for Instance {
             .field("permissions", &self.permissions)
             .field("label", &self.label)
             .field("budget", &self.budget)
+            .field("pull_every_s", &self.pull_every_s)
             .finish()
     }
 }

@@ -3,7 +3,7 @@
 
 use sqlx::{FromRow, any::AnyExecutor};
 
-use super::{Tx, now_ms};
+use super::{Tx, now_ms, query::Sql};
 
 /// What an account's credentials are sealed for.
 pub fn context(account_id: &str) -> String {
@@ -25,6 +25,23 @@ pub struct Credentials {
     pub lease: Option<String>,
     /// Until when at most, Unix milliseconds.
     pub lease_until: Option<i64>,
+}
+
+/// What is known of credentials without opening them.
+#[derive(Clone, Debug, FromRow)]
+pub struct SignedIn {
+    /// The account.
+    pub account_id: String,
+    /// What was granted, a JSON list.
+    pub scopes: String,
+    /// When somebody signed in, Unix milliseconds.
+    pub authorized_at: i64,
+    /// When the sign-in ends, Unix milliseconds.
+    pub ends_at: Option<i64>,
+    /// Why the service does not take them any more.
+    pub dead_code: Option<String>,
+    /// One sentence for people.
+    pub dead_detail: Option<String>,
 }
 
 /// An account at an instance, with its credentials where it has any.
@@ -208,4 +225,54 @@ pub async fn end(
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected() > 0)
+}
+
+/// An account's credentials, sealed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn sealed(db: impl AnyExecutor<'_>, account_id: &str) -> sqlx::Result<Option<Vec<u8>>> {
+    sqlx::query_scalar("SELECT sealed FROM account_credentials WHERE account_id = $1")
+        .bind(account_id.to_owned())
+        .fetch_optional(db)
+        .await
+}
+
+/// What is known of an account's credentials.
+///
+/// # Errors
+/// When the database fails.
+pub async fn signed_in(db: impl AnyExecutor<'_>, account_id: &str) -> sqlx::Result<Option<SignedIn>> {
+    sqlx::query_as(
+        "SELECT account_id, scopes, authorized_at, ends_at, dead_code, dead_detail FROM account_credentials
+         WHERE account_id = $1",
+    )
+    .bind(account_id.to_owned())
+    .fetch_optional(db)
+    .await
+}
+
+/// What is known of the credentials of accounts.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_accounts(db: impl AnyExecutor<'_>, accounts: &[String]) -> sqlx::Result<Vec<SignedIn>> {
+    let mut sql = Sql::new(
+        "SELECT account_id, scopes, authorized_at, ends_at, dead_code, dead_detail FROM account_credentials
+         WHERE account_id IN ",
+    );
+    sql.bind_list(accounts.iter().cloned());
+    sql.query().fetch_all(db).await?.iter().map(SignedIn::from_row).collect()
+}
+
+/// Removes an account's credentials.
+///
+/// # Errors
+/// When the database fails.
+pub async fn delete(tx: &mut Tx, account_id: &str) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM account_credentials WHERE account_id = $1")
+        .bind(account_id.to_owned())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
