@@ -1,0 +1,3 @@
+//! The plugin against a host in memory that plays Spotify.
+
+mod contract;
