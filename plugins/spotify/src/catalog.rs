@@ -74,7 +74,7 @@ pub(crate) async fn children(spotify: &Spotify, call: &Call<Children>) -> Result
         return Err(ProviderError::not_found(uri));
     }
     let mut session = Session::open(spotify, call).await?;
-    let cursor = page.cursor.as_deref().map(|text| serde_json::from_str::<ChildrenCursor>(text));
+    let cursor = page.cursor.as_deref().map(serde_json::from_str::<ChildrenCursor>);
     let cursor = cursor.transpose().map_err(|_| pages::bad_cursor())?;
     let limit = pages::limit(page.limit, most);
     let (slice, parent) = match (cursor, key) {

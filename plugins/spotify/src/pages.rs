@@ -11,7 +11,7 @@ pub(crate) const LIMIT: u64 = 50;
 /// The most rows of a page of search results, or of an artist's albums.
 pub(crate) const SMALL_LIMIT: u64 = 10;
 /// Lists end here.
-const MAX_OFFSET: u64 = 100_000;
+pub(crate) const MAX_OFFSET: u64 = 100_000;
 
 /// A page of a list.
 #[derive(Debug)]

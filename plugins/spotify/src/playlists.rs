@@ -146,9 +146,11 @@ pub(crate) fn item_of(row: &Value) -> &Value {
     [row.get("item"), row.get("track")].into_iter().flatten().find(|item| item.is_object()).unwrap_or(NONE)
 }
 
-/// The URI of a row's item; none where nothing is there.
+/// The URI of a row's item; none where nothing is there. Of one that stands in for another, that of the other one, which is
+/// what stands in the playlist.
 pub(crate) fn uri_of(row: &Value) -> Option<&str> {
-    text(item_of(row), "uri")
+    let item = item_of(row);
+    item.get("linked_from").and_then(|from| text(from, "uri")).or_else(|| text(item, "uri"))
 }
 
 fn entry(decoder: Decoder<'_>, row: &Value, seen: &mut Seen) -> PlaylistEntry {

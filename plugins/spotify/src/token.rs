@@ -137,16 +137,19 @@ fn refusal(response: &HttpResponse) -> ProviderError {
     }
 }
 
-/// Refreshes an account's access token, or takes over what another call refreshed meanwhile. It ends even if the call that
-/// wanted it is given up: a token that Spotify hands out once must not get lost on the way to the vault.
+/// Refreshes an account's access token, or takes over what another call refreshed meanwhile.
 ///
 /// # Errors
 /// `auth_required` where the sign-in has ended.
 pub(crate) async fn refresh(cx: &Context, settings: &Settings, account: &str, version: i64) -> Result<VaultEntry> {
+    let turn = cx.vault(account).refresh(version).await?;
+    let Some(lease) = turn.lease else { return Ok(turn.entry) };
     let (done, waiting) = oneshot::channel();
     let (cx, settings, account) = (cx.clone(), settings.clone(), account.to_owned());
+    // On a thread, so that it ends even if the call is given up: a token that Spotify hands out once must not get lost on the
+    // way to the vault.
     let thread = std::thread::Builder::new().name("spotify-token".into()).spawn(move || {
-        let result = executor::block_on(turn(&cx, &settings, &account, version));
+        let result = executor::block_on(renew(&cx, &settings, &account, turn.entry, lease));
         // Nobody may be waiting any more.
         let _ = done.send(result);
     });
@@ -154,24 +157,30 @@ pub(crate) async fn refresh(cx: &Context, settings: &Settings, account: &str, ve
     waiting.await.unwrap_or_else(|_| Err(ProviderError::internal("the access token's refresh broke off")))
 }
 
-async fn turn(cx: &Context, settings: &Settings, account: &str, version: i64) -> Result<VaultEntry> {
-    let vault = cx.vault(account);
-    let turn = vault.refresh(version).await?;
-    let Some(lease) = turn.lease else { return Ok(turn.entry) };
-    let version = turn.entry.version;
-    let mut credentials = Credentials::of(&turn.entry)?;
-    let form = [
-        ("grant_type", "refresh_token"),
-        ("refresh_token", &credentials.refresh_token),
-        ("client_id", &credentials.client_id),
-    ];
-    match ask(cx, settings, &form).await {
-        Ok(granted) => {
-            let scopes = granted.scopes.clone().filter(|scopes| *scopes != credentials.scopes);
-            credentials.take(granted, cx.clock().now_ms().await?);
-            vault.put(credentials.to_json()?, version, Some(lease), scopes).await
-        }
-        Err(error) if error.code.as_deref() == Some("invalid_grant") => {
+/// Uses the turn to refresh.
+async fn renew(
+    cx: &Context,
+    settings: &Settings,
+    account: &str,
+    entry: VaultEntry,
+    lease: String,
+) -> Result<VaultEntry> {
+    let (vault, version) = (cx.vault(account), entry.version);
+    let renewed = async {
+        let mut credentials = Credentials::of(&entry)?;
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", &credentials.refresh_token),
+            ("client_id", &credentials.client_id),
+        ];
+        let granted = ask(cx, settings, &form).await?;
+        let scopes = granted.scopes.clone().filter(|scopes| *scopes != credentials.scopes);
+        credentials.take(granted, cx.clock().now_ms().await?);
+        Ok((credentials.to_json()?, scopes))
+    };
+    match renewed.await {
+        Ok((credentials, scopes)) => vault.put(credentials, version, Some(lease), scopes).await,
+        Err(ProviderError { code: Some(code), .. }) if code == "invalid_grant" => {
             let detail = "Spotify ended this sign-in: it lasts six months at most, and can be taken back";
             vault.end(version, Some(lease), "sign_in_ended", detail).await?;
             Err(ProviderError::new(ErrorKind::AuthRequired, detail).with_code("sign_in_ended"))

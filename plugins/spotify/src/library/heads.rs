@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use zotify_plugin_api::prelude::*;
 
 use super::{List, Part, VERSION};
-use crate::{decode, text::text};
+use crate::{decode, pages::MAX_OFFSET, text::text};
 
 /// What is remembered of a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +66,8 @@ fn digest(uris: &[String]) -> String {
 impl Head {
     pub(super) fn of(list: List, part: &Part) -> Self {
         let rows = &part.rows;
-        let total = part.total.unwrap_or(rows.len() as u64);
+        // A list that does not say how long it is, and goes on, is never known to be read to its end.
+        let total = part.total.unwrap_or(if part.next.is_some() { MAX_OFFSET } else { rows.len() as u64 });
         let uris: Option<Vec<String>> = rows.iter().map(|row| uri(list, row)).collect();
         let first = match list {
             List::Artists => uris.as_deref().map(|uris| (digest(uris), String::new())),

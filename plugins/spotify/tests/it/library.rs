@@ -172,7 +172,10 @@ async fn a_foreign_next_page_and_a_smaller_one_than_asked_for_lose_nothing() {
         })
     });
     let pulled = pull(&world, None).await;
-    assert_eq!((pulled.tracks.clone(), pulled.last().completeness.clone()), (ids((0..70).rev()), Completeness::Complete));
+    assert_eq!(
+        (pulled.tracks.clone(), pulled.last().completeness.clone()),
+        (ids((0..70).rev()), Completeness::Complete)
+    );
     assert!(world.host.requests().iter().all(|request| request.url.starts_with("https://api.spotify.com/v1/")));
 }
 

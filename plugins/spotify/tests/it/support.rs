@@ -212,8 +212,8 @@ impl Service {
             ("GET", ["me"]) => ok(&json!({"id": ME, "account_id": "pseudonym", "display_name": "Me"})),
             ("GET", ["me", "following"]) => self.artists(request),
             ("GET", ["me", ..]) => {
-                let rows = self.lists.get(path.as_str()).cloned().unwrap_or_default();
-                ok(&page(&rows, request, 50))
+                let rows = self.lists.get(path.as_str()).map_or(&[][..], Vec::as_slice);
+                ok(&page(rows, request, 50))
             }
             (method, ["me", "library"]) => self.library(method, request),
             (_, ["playlists", id, ..]) if !self.playlists.contains_key(*id) => answer(404, ""),
