@@ -76,7 +76,8 @@ pub(crate) async fn search(session: &Session, items: &Items, request: &Search) -
     let answer = session.call("search3", params).await.map_err(|f| f.into_error("the search"))?;
     let found = answer.object("searchResult3");
     // Not all servers take a count of 0 for none.
-    let list = |name: &'static str, from: Option<u64>| found.list(name).take(if from.is_some() { rows as usize } else { 0 });
+    let list =
+        |name: &'static str, from: Option<u64>| found.list(name).take(if from.is_some() { rows as usize } else { 0 });
     let next = |name, from: Option<u64>| {
         let count = list(name, from).count() as u64;
         from.filter(|_| count == u64::from(rows)).map(|from| from + count)

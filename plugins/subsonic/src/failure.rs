@@ -60,7 +60,11 @@ impl Failure {
             20 => error(ErrorKind::Unsupported, "client_too_old", "the server wants a newer version of the API".into()),
             30 => error(ErrorKind::Unsupported, "server_too_old", "the server's version of the API is too old".into()),
             40..=44 => error(ErrorKind::AuthRequired, "wrong_credentials", "the server refuses the sign-in".into()),
-            50 => error(ErrorKind::Restricted, "not_authorized", format!("the server does not let this user do that{said}")),
+            50 => error(
+                ErrorKind::Restricted,
+                "not_authorized",
+                format!("the server does not let this user do that{said}"),
+            ),
             60 => error(ErrorKind::Restricted, "trial_over", "the server's trial period is over".into()),
             70 => ProviderError::not_found(what),
             _ => error(ErrorKind::BadUpstream, "server_error", format!("the server failed with error {code}{said}")),
@@ -87,9 +91,11 @@ pub(crate) fn not_the_api(response: HttpResponse) -> ProviderError {
             "refused_before_server",
             "something in front of the server asks for a sign-in of its own",
         ),
-        404 | 405 | 410 | 501 => {
-            error(ErrorKind::Unsupported, "no_such_method", "there is no such method of the Subsonic API at this address")
-        }
+        404 | 405 | 410 | 501 => error(
+            ErrorKind::Unsupported,
+            "no_such_method",
+            "there is no such method of the Subsonic API at this address",
+        ),
         200..=299 => error(
             ErrorKind::BadUpstream,
             "not_subsonic",

@@ -48,7 +48,7 @@ impl<'a> Fields<'a> {
 
     /// An id; never one that was cut.
     pub(crate) fn id(self, name: &str) -> Option<String> {
-        as_text(self.get(name)?, MAX_ID + 1).filter(|id| id.len() <= MAX_ID)
+        as_text(self.get(name)?, MAX_ID + 4).filter(|id| id.len() <= MAX_ID)
     }
 
     /// Texts of a list, or of one text.
@@ -103,7 +103,9 @@ impl<'a> Fields<'a> {
         let text = self.text(name, 64)?;
         let time = DateTime::parse_from_rfc3339(&text)
             .map(|time| time.with_timezone(&Utc))
-            .or_else(|_| NaiveDateTime::parse_from_str(&text.replace(' ', "T"), "%Y-%m-%dT%H:%M:%S%.f").map(|t| t.and_utc()))
+            .or_else(|_| {
+                NaiveDateTime::parse_from_str(&text.replace(' ', "T"), "%Y-%m-%dT%H:%M:%S%.f").map(|t| t.and_utc())
+            })
             .ok()?;
         Some(time.to_rfc3339_opts(SecondsFormat::Millis, true))
     }
@@ -141,7 +143,10 @@ mod tests {
             "long": "ä".repeat(400), "t": "2012-12-14T22:49:58", "u": "2026-01-02T03:04:05.678+01:00", "w": "soon"});
         let fields = Fields(&value);
         let number = |name: &str| fields.number::<u32>(name);
-        assert_eq!((number("a"), number("b"), number("c"), number("d"), number("e")), (Some(7), Some(7), Some(7), None, None));
+        assert_eq!(
+            (number("a"), number("b"), number("c"), number("d"), number("e")),
+            (Some(7), Some(7), Some(7), None, None)
+        );
         assert_eq!(fields.list("f").map(|f| f.id("id").unwrap()).collect::<Vec<_>>(), ["5"]);
         assert_eq!((fields.flag("g"), fields.flag("b"), fields.flag("w")), (Some(true), Some(true), None));
         assert_eq!(fields.float("h"), None);

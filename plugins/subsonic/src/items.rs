@@ -24,10 +24,8 @@ impl Items {
             return None;
         }
         let uri = self.0.uri(Kind::Track, &song.id("id")?).ok()?;
-        let album = song.name("album").map(|title| AlbumRef {
-            title,
-            uri: self.reference(Kind::Album, song.id("albumId")),
-        });
+        let album =
+            song.name("album").map(|title| AlbumRef { title, uri: self.reference(Kind::Album, song.id("albumId")) });
         Some(Track {
             artists: self.artists(song, "artists"),
             album,
@@ -186,7 +184,10 @@ mod tests {
         assert_eq!(track.uri.as_str(), "sub:track:7");
         assert_eq!(track.artists, [ArtistRef { name: "A & B".into(), uri: "sub:artist:ar".parse().ok() }]);
         assert_eq!((track.duration_ms, track.track_number), (Some(276_000), Some(3)));
-        assert_eq!((track.release_date.as_deref(), track.genres.as_slice()), (Some("2012"), &["Ambient".to_owned()][..]));
+        assert_eq!(
+            (track.release_date.as_deref(), track.genres.as_slice()),
+            (Some("2012"), &["Ambient".to_owned()][..])
+        );
         assert_eq!(track.audio.unwrap().size, Some(99));
         let new = json!({"id": "a/b", "title": "T", "artist": "A; B", "isrc": ["GBAYE0601498"], "explicitStatus": "explicit",
             "artists": [{"id": "1", "name": "A"}, {"id": "2", "name": "B"}, {"id": "3"}], "genres": [{"name": "Rock"}],
@@ -197,13 +198,24 @@ mod tests {
         assert_eq!(track.artists.iter().map(|a| a.name.as_str()).collect::<Vec<_>>(), ["A", "B"]);
         assert_eq!((track.isrc.as_deref(), track.explicit), (Some("GBAYE0601498"), Some(true)));
         assert_eq!((track.genres, track.composers), (vec!["Rock".to_owned()], vec!["C".to_owned()]));
-        assert_eq!(track.replay_gain.unwrap(), ReplayGain { track: Some(Gain { gain_db: -6.5, peak: None }), album: None });
+        assert_eq!(
+            track.replay_gain.unwrap(),
+            ReplayGain { track: Some(Gain { gain_db: -6.5, peak: None }), album: None }
+        );
     }
 
     #[test]
     fn what_is_no_track_is_none() {
-        for none in [json!({}), json!({"id": ""}), json!({"id": {"a": 1}}), json!({"id": "1", "isDir": true}),
-            json!({"id": "1", "isVideo": "true"}), json!({"id": "x".repeat(401)}), Value::Null, json!([1])] {
+        for none in [
+            json!({}),
+            json!({"id": ""}),
+            json!({"id": {"a": 1}}),
+            json!({"id": "1", "isDir": true}),
+            json!({"id": "1", "isVideo": "true"}),
+            json!({"id": "x".repeat(401)}),
+            Value::Null,
+            json!([1]),
+        ] {
             assert!(items().track(Fields(&none)).is_none(), "{none}");
         }
         assert_eq!(items().track(Fields(&json!({"id": "1"}))).unwrap().title, "?");
@@ -218,7 +230,9 @@ mod tests {
 
     #[test]
     fn dates_may_lack_parts() {
-        let of = |value: Value| items().album(Fields(&json!({"id": "1", "year": 1990, "releaseDate": value}))).unwrap().release_date;
+        let of = |value: Value| {
+            items().album(Fields(&json!({"id": "1", "year": 1990, "releaseDate": value}))).unwrap().release_date
+        };
         assert_eq!(of(json!({"year": 1991, "month": 2, "day": 3})).as_deref(), Some("1991-02-03"));
         assert_eq!(of(json!({"year": 1991, "month": 13})).as_deref(), Some("1991"));
         assert_eq!(of(json!({})).as_deref(), Some("1990"));

@@ -148,7 +148,8 @@ impl Provider for Subsonic {
     }
 
     async fn history_add(&self, call: Call<Play>) -> Result<()> {
-        let at = chrono::DateTime::parse_from_rfc3339(&call.at).map_err(|_| ProviderError::invalid("the time is none"))?;
+        let at =
+            chrono::DateTime::parse_from_rfc3339(&call.at).map_err(|_| ProviderError::invalid("the time is none"))?;
         if call.item.kind() != Kind::Track {
             return Err(ProviderError::not_found(call.item.uri()));
         }
@@ -202,7 +203,9 @@ impl Subsonic {
             kv.put(media::MAY_DOWNLOAD, &download).await?;
         }
         if session.credentials.auth == Auth::Password && self.server.base.scheme() == "http" {
-            checked.warnings.push("The server knows no tokens: the password is sent as it is, without encryption.".into());
+            checked
+                .warnings
+                .push("The server knows no tokens: the password is sent as it is, without encryption.".into());
         }
         Ok(checked)
     }

@@ -88,7 +88,9 @@ pub(crate) async fn artwork(session: &Session, request: &ArtworkRequest) -> Resu
         match session.call("getCoverArt", params).await {
             Err(failure) if failure.code().is_some() => return Err(failure.of("a picture of this item")),
             Err(crate::failure::Failure::Other(error)) if error.kind == ErrorKind::Unsupported => return Err(missing()),
-            Err(crate::failure::Failure::Other(error)) if error.code.as_deref() != Some("not_subsonic") => return Err(error),
+            Err(crate::failure::Failure::Other(error)) if error.code.as_deref() != Some("not_subsonic") => {
+                return Err(error);
+            }
             _ => {}
         }
     }
@@ -105,8 +107,14 @@ mod tests {
     fn converts_only_what_is_not_stored_so() {
         let song = json!({"suffix": "ogg", "contentType": "audio/ogg", "bitRate": 112});
         let of = |format: Option<&str>, most: Option<u32>| conversion(Fields(&song), format, most).unwrap();
-        for (format, most) in [(None, None), (Some("ogg"), None), (Some("OGG"), Some(112)), (Some("audio/ogg"), None),
-            (Some("raw"), None), (None, Some(320))] {
+        for (format, most) in [
+            (None, None),
+            (Some("ogg"), None),
+            (Some("OGG"), Some(112)),
+            (Some("audio/ogg"), None),
+            (Some("raw"), None),
+            (None, Some(320)),
+        ] {
             assert_eq!(of(format, most), None, "{format:?} {most:?}");
         }
         assert_eq!(of(Some("audio/mpeg"), None), Some(vec![("format", "mp3".to_owned())]));

@@ -133,7 +133,9 @@ mod tests {
         ] {
             assert!(keeps_passwords(&Url::parse(fine).unwrap()), "{fine}");
         }
-        for bad in ["http://music.example.org", "http://8.8.8.8", "http://[2001:db8::1]", "http://nas.local.example.org"] {
+        for bad in
+            ["http://music.example.org", "http://8.8.8.8", "http://[2001:db8::1]", "http://nas.local.example.org"]
+        {
             assert!(!keeps_passwords(&Url::parse(bad).unwrap()), "{bad}");
         }
     }

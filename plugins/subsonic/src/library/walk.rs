@@ -112,7 +112,11 @@ async fn artists(session: &Session, items: &Items, cursor: &Cursor, from: usize)
     let page_of = |n: u64, size: usize| n.div_ceil(size as u64);
     let tracks = cursor.seen.count().unwrap_or(0);
     let forecast = Forecast {
-        requests: cursor.requests + page_of(count as u64, ARTISTS).max(1) + page_of(albums, ALBUMS) + 1 + albums
+        requests: cursor.requests
+            + page_of(count as u64, ARTISTS).max(1)
+            + page_of(albums, ALBUMS)
+            + 1
+            + albums
             + cursor.seen.requests,
         items: count as u64 + albums + tracks,
     };
@@ -163,7 +167,9 @@ async fn album_of(session: &Session, album: Fields<'_>) -> Result<Result<crate::
     let Some(id) = album.id("id") else { return Ok(Err(gone("no_id", "the server names no usable id"))) };
     match session.call("getAlbum", vec![("id", id)]).await {
         Ok(answer) => Ok(Ok(answer)),
-        Err(failure) if failure.is_missing() => Ok(Err(gone("unreadable", "the server lists it, and does not have it"))),
+        Err(failure) if failure.is_missing() => {
+            Ok(Err(gone("unreadable", "the server lists it, and does not have it")))
+        }
         Err(failure) => Err(failure.into_error("an album")),
     }
 }

@@ -21,7 +21,7 @@ pub(crate) async fn edit(session: &Session, edit: &PlaylistEdit) -> Result<Playl
     for op in &edit.ops {
         draft.apply(op, changed)?;
     }
-    let mut refused = Vec::new();
+    let mut refused = BTreeSet::new();
     if let Err(error) = write(session, uri, draft.plan()).await {
         refused = missing(session, draft.added()).await?;
         if refused.is_empty() || now(session, uri).await?.0 != before {
@@ -71,17 +71,18 @@ async fn missing(session: &Session, added: BTreeSet<String>) -> Result<BTreeSet<
 
 async fn write(session: &Session, uri: &Uri, plan: Plan) -> Result<()> {
     let id = uri.native_id();
-    let (mut remove, mut add, most) = (Vec::new(), Vec::new(), session.ids_per_request());
-    match plan {
+    let most = session.ids_per_request();
+    let (mut remove, add) = match plan {
         Plan::Nothing => return Ok(()),
-        Plan::Update { remove: positions, add: songs } => (remove, add) = (positions, songs),
+        Plan::Update { remove, add } => (remove, add),
         Plan::Replace(mut songs) => {
-            add = songs.split_off(songs.len().min(most));
+            let rest = songs.split_off(songs.len().min(most));
             let mut params = vec![("playlistId", id.clone())];
             params.extend(songs.into_iter().map(|song| ("songId", song)));
             send(session, "createPlaylist", params).await?;
+            (Vec::new(), rest)
         }
-    }
+    };
     // From the end, so that the positions of those before stay as they are.
     remove.sort_unstable_by(|a, b| b.cmp(a));
     for some in remove.chunks(most) {
@@ -102,6 +103,7 @@ async fn send(session: &Session, method: &str, params: Vec<(&str, String)>) -> R
 }
 
 fn not_kept() -> ProviderError {
-    let text = "the playlist is not what the edit makes of it: the server keeps another order, or somebody else edits it";
+    let text =
+        "the playlist is not what the edit makes of it: the server keeps another order, or somebody else edits it";
     ProviderError::new(ErrorKind::Conflict, text).with_code("edit_not_kept")
 }

@@ -88,7 +88,9 @@ impl Draft {
     /// Takes entries out, in the order that they are named in.
     fn take(&mut self, entries: &[String], changed: bool, before: Option<&str>) -> Result<Vec<Row>> {
         if before.is_some_and(|before| entries.iter().any(|entry| entry == before)) {
-            return Err(ProviderError::invalid("an entry cannot be moved before itself").with_code("moved_before_itself"));
+            return Err(
+                ProviderError::invalid("an entry cannot be moved before itself").with_code("moved_before_itself")
+            );
         }
         let found = entries.iter().map(|entry| self.find(entry, changed)).collect::<Result<Vec<_>>>()?;
         let distinct: HashSet<usize> = found.iter().copied().collect();
