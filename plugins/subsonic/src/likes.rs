@@ -1,5 +1,7 @@
 //! Stars of tracks.
 
+use std::collections::HashSet;
+
 use zotify_plugin_api::prelude::*;
 
 use crate::{client::Session, failure::Failure, items::Items, page};
@@ -22,22 +24,28 @@ pub(crate) async fn edit(session: &Session, edit: &LikesEdit) -> Result<LikesEdi
     Ok(LikesEdited { results: results.into() })
 }
 
-/// All in one request; one by one where that fails, to find out which.
+/// All in one request. Not all servers take several tracks at once, or say that they don't: what counts is how the tracks
+/// are afterwards.
 async fn many(session: &Session, starred: bool, keys: &[ItemKey]) -> Result<Vec<EditResult>> {
-    let mut results = Vec::new();
     let (tracks, others): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.uri.kind() == Kind::Track);
     let no_track = || ProviderError::invalid("only tracks can be starred").with_code("not_a_track");
-    results.extend(others.into_iter().map(|key| EditResult::failed(key.uri.clone(), no_track())));
-    for some in tracks.chunks(session.ids_per_request()) {
-        match send(session, starred, some).await {
-            Ok(()) => results.extend(some.iter().map(|key| EditResult::done(key.uri.clone()))),
-            Err(failure) if failure.is_missing() => {
-                for key in some {
-                    results.push(one(session, starred, key).await?);
-                }
+    let mut results: Vec<_> = others.into_iter().map(|key| EditResult::failed(key.uri.clone(), no_track())).collect();
+    let mut left = tracks;
+    if left.len() > 1 {
+        for some in left.chunks(session.ids_per_request()) {
+            match send(session, starred, some).await {
+                Err(failure) if !failure.is_missing() => return Err(failure.into_error("the track")),
+                _ => {}
             }
-            Err(failure) => return Err(failure.into_error("the track")),
         }
+        let now = starred_now(session).await?;
+        let (done, rest): (Vec<_>, Vec<_>) =
+            left.into_iter().partition(|key| now.contains(&key.uri.native_id()) == starred);
+        results.extend(done.into_iter().map(|key| EditResult::done(key.uri.clone())));
+        left = rest;
+    }
+    for key in left {
+        results.push(one(session, starred, key).await?);
     }
     Ok(results)
 }
@@ -47,16 +55,28 @@ async fn send(session: &Session, starred: bool, keys: &[&ItemKey]) -> Result<(),
     session.call(if starred { "star" } else { "unstar" }, params).await.map(drop)
 }
 
-/// Some servers refuse to star what is starred: what counts is how the track is afterwards.
+async fn starred_now(session: &Session) -> Result<HashSet<String>> {
+    let answer = session.call("getStarred2", Vec::new()).await.map_err(|f| f.into_error("the starred tracks"))?;
+    Ok(answer.object("starred2").list("song").filter_map(|song| song.id("id")).collect())
+}
+
+/// Some servers refuse to star what is starred, others say nothing of a track that they don't have.
 async fn one(session: &Session, starred: bool, key: &ItemKey) -> Result<EditResult> {
     let uri = key.uri.clone();
-    let Err(failure) = send(session, starred, &[key]).await else { return Ok(EditResult::done(uri)) };
-    if !failure.is_missing() {
-        return Err(failure.into_error("the track"));
+    let sent = send(session, starred, &[key]).await;
+    if let Err(failure) = &sent
+        && !failure.is_missing()
+    {
+        return Err(failure.clone().into_error("the track"));
     }
     match session.call("getSong", vec![("id", uri.native_id())]).await {
-        Ok(answer) if answer.object("song").get("starred").is_some() == starred => Ok(EditResult::done(uri)),
-        Ok(_) => Ok(EditResult::failed(uri, failure.into_error("the track"))),
+        Ok(_) => match sent {
+            Err(failure) if starred_now(session).await?.contains(&uri.native_id()) != starred => {
+                Ok(EditResult::failed(uri, failure.into_error("the track")))
+            }
+            _ => Ok(EditResult::done(uri)),
+        },
+        Err(failure) if failure.is_missing() && !starred => Ok(EditResult::done(uri)),
         Err(failure) if failure.is_missing() => Ok(EditResult::failed(uri, failure.of("the track"))),
         Err(failure) => Err(failure.into_error("the track")),
     }

@@ -124,9 +124,20 @@ fn details<'a>(name: Option<&str>, description: Option<&str>, public: Option<boo
     details
 }
 
-async fn change(session: &Session, uri: &Uri, mut details: Vec<(&str, String)>) -> Result<()> {
-    details.push(("playlistId", uri.native_id()));
-    session.call("updatePlaylist", details).await.map(drop).map_err(|f| f.into_error("the playlist"))
+async fn change(session: &Session, uri: &Uri, details: Vec<(&str, String)>) -> Result<()> {
+    let id = ("playlistId", uri.native_id());
+    let params = [details, vec![id.clone()]].concat();
+    let mut changed = session.call("updatePlaylist", params.clone()).await;
+    if changed.as_ref().is_err_and(|failure| failure.code() == Some(0)) && is_empty(session, uri).await? {
+        // supysonic fails with one that never had an entry; once its entries were written, even none, it does not.
+        session.call("createPlaylist", vec![id]).await.map_err(|f| f.into_error("the playlist"))?;
+        changed = session.call("updatePlaylist", params).await;
+    }
+    changed.map(drop).map_err(|f| f.into_error("the playlist"))
+}
+
+async fn is_empty(session: &Session, uri: &Uri) -> Result<bool> {
+    Ok(read(session, uri).await?.object("playlist").list("entry").next().is_none())
 }
 
 fn no_collaboration() -> ProviderError {

@@ -55,7 +55,7 @@ pub(super) async fn step(session: &Session, items: &Items, cursor: &Cursor) -> R
             search(session, items, cursor, [*artists, *albums, *songs], first.as_deref()).await
         }
         Walk::Artists { from } => artists(session, items, cursor, *from).await,
-        Walk::Albums { from, first } => albums(session, items, *from, first.as_deref()).await,
+        Walk::Albums { from, first } => albums(session, items, cursor, *from, first.as_deref()).await,
     }
 }
 
@@ -131,7 +131,13 @@ async fn artists(session: &Session, items: &Items, cursor: &Cursor, from: usize)
     Ok((page, Some(walk)))
 }
 
-async fn albums(session: &Session, items: &Items, from: usize, before: Option<&str>) -> Result<(Found, Option<Walk>)> {
+async fn albums(
+    session: &Session,
+    items: &Items,
+    cursor: &Cursor,
+    from: usize,
+    before: Option<&str>,
+) -> Result<(Found, Option<Walk>)> {
     let params =
         vec![("type", "alphabeticalByName".to_owned()), ("size", ALBUMS.to_string()), ("offset", from.to_string())];
     let answer = session.call("getAlbumList2", params).await.map_err(|f| f.into_error("the albums"))?;
@@ -152,6 +158,10 @@ async fn albums(session: &Session, items: &Items, from: usize, before: Option<&s
                 Err(skipped) => page.skipped.push(skipped),
             }
         }
+    }
+    if cursor.seen.count().is_none() {
+        // Nobody said how many tracks there are.
+        page.forecast = cursor.forecast.map(|whole| Forecast { items: whole.items + page.tracks, ..whole });
     }
     let walk = (!listed.is_empty()).then(|| Walk::Albums { from: from.saturating_add(listed.len()), first });
     Ok((page, walk))

@@ -114,7 +114,6 @@ async fn stars(rig: &Rig, tracks: &[Uri]) {
 async fn lists(rig: &Rig, tracks: &[Uri]) {
     let create = PlaylistCreate { name: "Zotify's".into(), description: Some("d".into()), ..PlaylistCreate::default() };
     let made = rig.provider.playlist_create(call(create)).await.unwrap();
-    println!("{made:?}");
     let ids = |n: &[usize]| n.iter().map(|n| tracks[*n].native_id()).collect::<Vec<_>>();
     let add = |n: &[usize], before: Option<String>| PlaylistOp::Add {
         items: n.iter().map(|n| key(&tracks[*n])).collect(),

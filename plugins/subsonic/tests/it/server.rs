@@ -19,6 +19,10 @@ pub(crate) struct Manners {
     pub(crate) answers_created: bool,
     /// Refuses to star what is starred.
     pub(crate) stars_once: bool,
+    /// Stars the last of several tracks only, and says nothing of those that it does not have.
+    pub(crate) stars_last: bool,
+    /// Fails to change a playlist whose entries were never written.
+    pub(crate) fails_unwritten: bool,
     pub(crate) extensions: Vec<&'static str>,
     /// The most rows of a page, whatever is asked for.
     pub(crate) most: usize,
@@ -32,6 +36,8 @@ impl Manners {
             searches_all: true,
             answers_created: true,
             stars_once: false,
+            stars_last: false,
+            fails_unwritten: false,
             extensions: vec![],
             most: 500,
             roles: json!({"streamRole": true, "downloadRole": true, "playlistRole": true}),
@@ -39,7 +45,14 @@ impl Manners {
     }
 
     pub(crate) fn old() -> Self {
-        Self { modern: false, searches_all: false, answers_created: false, stars_once: true, ..Self::modern() }
+        Self {
+            modern: false,
+            searches_all: false,
+            answers_created: false,
+            stars_once: true,
+            fails_unwritten: true,
+            ..Self::modern()
+        }
     }
 }
 
@@ -58,6 +71,7 @@ pub(crate) struct List {
     pub(crate) comment: String,
     pub(crate) public: bool,
     pub(crate) songs: Vec<String>,
+    pub(crate) written: bool,
 }
 
 pub(crate) struct State {
@@ -294,7 +308,11 @@ impl State {
 
     fn star(&mut self, star: bool, params: &Params) -> Answer {
         let ids = params.all("id");
-        for id in &ids {
+        let skipped = if self.manners.stars_last { ids.len().saturating_sub(1) } else { 0 };
+        for id in &ids[skipped..] {
+            if self.manners.stars_last && self.find(id).is_err() {
+                continue;
+            }
             if star && self.find(id)?.starred.is_some() && self.manners.stars_once {
                 return Err(failed(0, &format!("Track {id} already starred")));
             }
@@ -338,7 +356,8 @@ impl State {
             "createPlaylist" => {
                 let songs = songs(self, "songId")?;
                 if let Some(id) = params.get("playlistId") {
-                    self.list(Some(id))?.songs = songs;
+                    let list = self.list(Some(id))?;
+                    (list.songs, list.written) = (songs, true);
                     return Ok(json!({}));
                 }
                 let list = List {
@@ -347,6 +366,7 @@ impl State {
                     owner: "alice".into(),
                     comment: String::new(),
                     public: false,
+                    written: !songs.is_empty(),
                     songs,
                 };
                 self.lists.push(list.clone());
@@ -355,7 +375,12 @@ impl State {
             "updatePlaylist" => {
                 let added = songs(self, "songIdToAdd")?;
                 let removed: Vec<usize> = params.all("songIndexToRemove").iter().map(|n| n.parse().unwrap()).collect();
+                let fails_unwritten = self.manners.fails_unwritten;
                 let list = self.list(params.get("playlistId"))?;
+                if fails_unwritten && !list.written && added.is_empty() {
+                    return Err(failed(0, "InternalServerError: 500 Internal Server Error"));
+                }
+                list.written = true;
                 let mut at = 0;
                 list.songs.retain(|_| {
                     at += 1;

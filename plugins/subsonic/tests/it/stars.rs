@@ -4,7 +4,8 @@ use crate::{server::Manners, support::*};
 
 #[tokio::test]
 async fn stars_are_likes() {
-    for manners in [Manners::modern(), Manners::old()] {
+    let careless = Manners { stars_last: true, ..Manners::modern() };
+    for manners in [Manners::modern(), Manners::old(), careless] {
         let (rig, server) = Rig::of(manners, 2).await;
         let edit = |add: &[&str], remove: &[&str]| {
             let edit = LikesEdit { add: keys(add.iter().copied()), remove: keys(remove.iter().copied()) };
