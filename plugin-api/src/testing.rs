@@ -1,5 +1,7 @@
 //! A host in memory, so that a plugin's tests can call its methods without a host around them.
 
+mod vault;
+
 use std::{
     collections::BTreeMap,
     ops::Bound,
@@ -22,7 +24,7 @@ use zotify_plugin_abi::{HostServices, HostServices_TO};
 use crate::{
     ByteStream, Call, Context, ErrorKind, ProviderError, Result,
     context::Services,
-    service::{self, KvKey, KvPage, KvPut, KvScan, KvValue, LogRecord, PluginEvent},
+    service::{self, HttpRequest, HttpResponse, KvKey, KvPage, KvPut, KvScan, KvValue, LogRecord, PluginEvent},
     wire,
 };
 
@@ -35,6 +37,9 @@ const MAX_VALUE: usize = 256 << 10;
 /// Entries by account and key.
 type Entries = BTreeMap<(Option<String>, String), Vec<u8>>;
 
+/// What answers HTTP requests.
+type Server = Arc<dyn Fn(HttpRequest) -> Result<HttpResponse> + Send + Sync>;
+
 /// What a test sees of the host. Clones share their contents.
 #[derive(Clone, Default)]
 pub struct FakeHost(Arc<Mutex<State>>);
@@ -45,12 +50,15 @@ struct State {
     events: Vec<PluginEvent>,
     logs: Vec<LogRecord>,
     calls: Vec<String>,
+    requests: Vec<HttpRequest>,
+    server: Option<Server>,
+    vaults: vault::Vaults,
     now_ms: i64,
     /// Cloned into every context.
     contexts: Arc<()>,
 }
 
-/// A context for an instance, and the host behind it. HTTP answers `unavailable`.
+/// A context for an instance, and the host behind it. HTTP answers `unavailable` until [`FakeHost::serve`].
 pub fn context(instance: &str) -> (Context, FakeHost) {
     let host = FakeHost::default();
     (host.context(instance), host)
@@ -106,6 +114,17 @@ impl FakeHost {
         self.state().calls.clone()
     }
 
+    /// Answers HTTP requests from now on. Permissions and budgets are not looked at; the answer is a function of the
+    /// request, and may count in what it captures.
+    pub fn serve(&self, server: impl Fn(HttpRequest) -> Result<HttpResponse> + Send + Sync + 'static) {
+        self.state().server = Some(Arc::new(server));
+    }
+
+    /// The HTTP requests that the plugin sent, oldest first.
+    pub fn requests(&self) -> Vec<HttpRequest> {
+        self.state().requests.clone()
+    }
+
     /// The keys of the instance's own entries.
     pub fn keys(&self) -> Vec<String> {
         self.state().entries.keys().filter(|(account, _)| account.is_none()).map(|(_, key)| key.clone()).collect()
@@ -118,12 +137,33 @@ impl FakeHost {
 
     /// Sets the clock, in milliseconds since 1970-01-01 UTC.
     pub fn set_now_ms(&self, now_ms: i64) {
-        self.state().now_ms = now_ms;
+        let mut state = self.state();
+        state.now_ms = now_ms;
+        state.vaults.wake();
     }
 
-    fn answer(&self, name: &str, payload: &[u8]) -> Result<Vec<u8>> {
+    async fn answer(&self, name: &str, payload: &[u8]) -> Result<Vec<u8>> {
+        self.state().calls.push(name.to_owned());
+        match name {
+            service::HTTP_SEND => reply(payload, |request| self.http(request)),
+            service::VAULT_REFRESH => wire::encode(&self.refresh(wire::decode(payload)?).await?),
+            _ => self.answer_at_once(name, payload),
+        }
+    }
+
+    /// Without the lock while the test's own function runs.
+    fn http(&self, request: HttpRequest) -> Result<HttpResponse> {
+        let server = {
+            let mut state = self.state();
+            state.requests.push(request.clone());
+            state.server.clone()
+        };
+        server.map_or_else(|| Err(ProviderError::unavailable("the test's host serves no HTTP")), |serve| serve(request))
+    }
+
+    fn answer_at_once(&self, name: &str, payload: &[u8]) -> Result<Vec<u8>> {
         let mut state = self.state();
-        state.calls.push(name.to_owned());
+        let now_ms = state.now_ms;
         match name {
             service::KV_GET => reply(payload, |key: KvKey| {
                 Ok(KvValue { value: state.entries.get(&(key.account, key.key)).cloned().map(ByteBuf::from) })
@@ -133,8 +173,12 @@ impl FakeHost {
             service::CLOCK_NOW => reply(payload, |(): ()| Ok(state.now_ms)),
             service::CLOCK_SLEEP => reply(payload, |ms: u64| {
                 state.now_ms = state.now_ms.saturating_add_unsigned(ms);
+                state.vaults.wake();
                 Ok(())
             }),
+            service::VAULT_GET => reply(payload, |key| state.vaults.get(&key)),
+            service::VAULT_PUT => reply(payload, |put| state.vaults.put(put, now_ms)),
+            service::VAULT_END => reply(payload, |end| state.vaults.end(end)),
             service::EVENTS_EMIT => reply(payload, |event: PluginEvent| {
                 state.events.push(event);
                 Ok(())
@@ -194,10 +238,13 @@ impl HostServices for Adapter {
     }
 
     fn call(&self, service: RStr<'_>, payload: RVec<u8>) -> FfiFuture<RResult<RVec<u8>, RVec<u8>>> {
-        let answer = match self.host.answer(service.as_str(), &payload) {
-            Ok(bytes) => ROk(bytes.into()),
-            Err(error) => RErr(wire::encode_error(&error).into()),
-        };
-        async move { answer }.into_ffi()
+        let (host, service) = (self.host.clone(), service.as_str().to_owned());
+        async move {
+            match host.answer(&service, &payload).await {
+                Ok(bytes) => ROk(bytes.into()),
+                Err(error) => RErr(wire::encode_error(&error).into()),
+            }
+        }
+        .into_ffi()
     }
 }
