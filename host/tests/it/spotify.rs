@@ -33,7 +33,16 @@ struct Lab {
 
 /// A small library, which a pull reads with few calls.
 fn small() -> Options {
-    Options { users: 2, tracks: 120, albums: 12, shows: 3, episodes: 12, artists: 12, playlists: 10, ..Options::default() }
+    Options {
+        users: 2,
+        tracks: 120,
+        albums: 12,
+        shows: 3,
+        episodes: 12,
+        artists: 12,
+        playlists: 10,
+        ..Options::default()
+    }
 }
 
 /// A host's configuration. The budget is out of the way unless a test is about it.
@@ -163,7 +172,10 @@ impl Lab {
 
     fn refreshes(&self) -> usize {
         let asked = self.simulator.requests();
-        asked.iter().filter(|entry| entry.path == "/api/token" && entry.body.contains("grant_type=refresh_token")).count()
+        asked
+            .iter()
+            .filter(|entry| entry.path == "/api/token" && entry.body.contains("grant_type=refresh_token"))
+            .count()
     }
 }
 

@@ -17,7 +17,8 @@ async fn forty_one_tracks_are_saved_in_two_calls() {
     let results = answer["results"].as_array().unwrap();
     assert_eq!(results.len(), 41);
     assert!(results.iter().all(|result| result["status"] == "added"), "{answer:#}");
-    let puts: Vec<_> = lab.simulator.requests().into_iter().filter(|e| e.operation.as_deref() == Some("PUT /me/library")).collect();
+    let puts: Vec<_> =
+        lab.simulator.requests().into_iter().filter(|e| e.operation.as_deref() == Some("PUT /me/library")).collect();
     assert_eq!(puts.len(), 2);
     assert!(puts.iter().all(|put| put.body.is_empty() && put.query.starts_with("uris=")), "{puts:#?}");
     assert!(new.iter().all(|uri| lab.simulator.saved(USER, "track").contains(uri)));

@@ -61,7 +61,9 @@ async fn the_configured_budget_is_kept_to() {
     let mut lab = Lab { host, simulator, plugins, account: String::new() };
     lab.started().await;
     lab.account = lab.connect(USER).await;
-    let until = |jobs: &Value| jobs["data"].as_array().unwrap().iter().any(|job| job["state"] == "waiting" || job["state"] == "failed");
+    let until = |jobs: &Value| {
+        jobs["data"].as_array().unwrap().iter().any(|job| job["state"] == "waiting" || job["state"] == "failed")
+    };
     lab.host.until("/api/jobs?kind=library.pull", until).await;
     for n in 0..10 {
         lab.host.get(&format!("/api/search?q=x{n}&scope=catalog&kinds=track")).await.expect(200);

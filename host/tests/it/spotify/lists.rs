@@ -5,7 +5,9 @@ use super::*;
 #[tokio::test]
 async fn the_catalogue_is_searched_around_holes() {
     let lab = Lab::new(small()).await;
-    lab.simulator.rule(Rule::new("GET", "^/v1/search", Effect::Set { pointer: "/tracks/items/1".into(), value: Value::Null }).times(0));
+    lab.simulator.rule(
+        Rule::new("GET", "^/v1/search", Effect::Set { pointer: "/tracks/items/1".into(), value: Value::Null }).times(0),
+    );
     let found = lab.host.get("/api/search?q=ri&scope=catalog&kinds=track&limit=10").await.expect(200);
     let rows = found["data"].as_array().unwrap();
     assert!(rows.len() >= 8, "{found:#}");

@@ -150,7 +150,8 @@ async fn peers_refuse_what_is_not_theirs() {
         // The code of one flow with the verifier of another.
         let ((first, first_url), (_, second_url)) = (peers.begin().await, peers.begin().await);
         let (back, other) = (peers.browse(&first_url).await, peers.browse(&second_url).await);
-        let code = |back: &str| Url::parse(back).unwrap().query_pairs().find(|(k, _)| k == "code").unwrap().1.into_owned();
+        let code =
+            |back: &str| Url::parse(back).unwrap().query_pairs().find(|(k, _)| k == "code").unwrap().1.into_owned();
         let flow = peers.finish(&first, &back.replace(&code(&back), &code(&other))).await;
         assert_ne!(flow["state"], "done", "{kind}: {flow:#}");
         assert_eq!(peers.told("authorization_code 400"), 1, "{kind}");
@@ -187,6 +188,10 @@ async fn made_up_answers_break_nothing() {
         let panics = |job: &Value| job["error"]["code"].as_str().is_some_and(|code| code.contains("panic"));
         assert!(!jobs["data"].as_array().unwrap().iter().any(panics), "seed {seed}: {jobs:#}");
         let provider = lab.host.get("/api/providers/spotify").await.expect(200);
-        assert_eq!((&provider["state"], &provider["restarts"]), (&json!("started"), &json!(0)), "seed {seed}: {provider:#}");
+        assert_eq!(
+            (&provider["state"], &provider["restarts"]),
+            (&json!("started"), &json!(0)),
+            "seed {seed}: {provider:#}"
+        );
     }
 }

@@ -109,7 +109,8 @@ async fn a_relinked_track_is_one_track_and_can_be_unliked() {
     let lab = Lab::new(small()).await;
     let (saved, listed) = (lab.simulator.saved(USER, "track")[5].clone(), lab.simulator.unsaved_track(USER).unwrap());
     lab.simulator.change(&Change::Relink { from: saved.clone(), to: listed.clone() });
-    lab.simulator.change(&Change::Save { user: USER.into(), uris: vec![lab.simulator.saved(USER, "track")[80].clone()] });
+    lab.simulator
+        .change(&Change::Save { user: USER.into(), uris: vec![lab.simulator.saved(USER, "track")[80].clone()] });
     let isrc = lab.simulator.item(&listed).unwrap()["external_ids"]["isrc"].clone();
     lab.pull().await;
     let mut held = Vec::new();

@@ -30,7 +30,11 @@ async fn rows_of_every_shape_keep_their_places() {
         assert_eq!(row["position"], n, "{row:#}");
     }
     assert_eq!(uris(&rows[..3]), wanted[..3]);
-    assert_eq!((&rows[3]["item"]["kind"], &rows[4]["item"]["kind"]), (&json!("unknown"), &json!("unknown")), "{rows:#?}");
+    assert_eq!(
+        (&rows[3]["item"]["kind"], &rows[4]["item"]["kind"]),
+        (&json!("unknown"), &json!("unknown")),
+        "{rows:#?}"
+    );
     assert_eq!(uris(&rows[5..20]), wanted[5..20]);
 }
 
@@ -52,7 +56,9 @@ async fn contents_out_of_reach_are_not_empty() {
     let before = lab.entries(&own).await;
     assert!(!before.is_empty());
     lab.simulator.change(&Change::Rows { playlist: own.clone(), uris: lab.simulator.rows(&own)[1..].to_vec() });
-    lab.simulator.rule(Rule::new("GET", &format!("^/v1/playlists/{own}$"), Effect::Remove { pointer: "/items".into() }).times(0));
+    lab.simulator.rule(
+        Rule::new("GET", &format!("^/v1/playlists/{own}$"), Effect::Remove { pointer: "/items".into() }).times(0),
+    );
     let forbidden = Effect::Forbidden { why: spotify_simulator::Forbidden::NotOwner };
     lab.simulator.rule(Rule::new("GET", &format!("^/v1/playlists/{own}/items"), forbidden).times(0));
     lab.pull().await;
@@ -83,7 +89,8 @@ async fn episodes_and_unknown_types_stay_in_their_places() {
         for prefix in ["/items", "/items/items"] {
             for (name, value) in [("type", "chapter"), ("uri", "spotify:chapter:0000000000000000000000")] {
                 let pointer = format!("{prefix}/0/item/{name}");
-                simulator.rule(Rule::new("GET", &entries_of(id), Effect::Set { pointer, value: json!(value) }).times(0));
+                simulator
+                    .rule(Rule::new("GET", &entries_of(id), Effect::Set { pointer, value: json!(value) }).times(0));
             }
         }
     })

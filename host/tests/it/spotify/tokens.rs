@@ -35,7 +35,8 @@ async fn a_dead_refresh_token_is_tried_once() {
     lab.check().await;
     assert!(lab.simulator.requests().is_empty(), "nothing is asked until somebody signs in again");
     // The same account, signed in again.
-    let flow = lab.host.post("/api/accounts/flows", &json!({"provider": "spotify", "account": lab.account})).await.expect(201);
+    let flow =
+        lab.host.post("/api/accounts/flows", &json!({"provider": "spotify", "account": lab.account})).await.expect(201);
     let back = lab.simulator.agree(text(&flow["step"], "url"), USER).unwrap();
     let path = format!("/api/accounts/flows/{}", text(&flow, "id"));
     let flow = lab.host.post(&path, &json!({"url": back})).await.expect(200);
