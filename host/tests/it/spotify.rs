@@ -50,7 +50,7 @@ fn configuration(plugins: &Bench, simulator: &Simulator, budget: &str) -> String
     let budget = if budget.is_empty() { "window_requests = 0\ndaily_requests = 0" } else { budget };
     format!(
         "[plugins]\ndirectories = [{:?}]\n[providers.spotify]\nplugin = \"spotify\"\n\
-         settings = {{ client_id = \"tests\", redirect_uri = \"http://127.0.0.1:4381/callback\", accounts_base = \"{}\", \
+         settings = {{ client_id = \"tests\", accounts_base = \"{}\", \
          api_base = \"{}\" }}\n[providers.spotify.budget]\n{budget}\n",
         plugins.path("plugins"),
         simulator.accounts_base(),
@@ -226,7 +226,7 @@ async fn who_says_no_is_told_so() {
     let flow = lab.host.post("/api/accounts/flows", &json!({"provider": "spotify"})).await.expect(201);
     let url = url::Url::parse(text(&flow["step"], "url")).unwrap();
     let state = url.query_pairs().find(|(key, _)| key == "state").unwrap().1.into_owned();
-    let back = format!("http://127.0.0.1:4381/callback?error=access_denied&state={state}");
+    let back = format!("{}?error=access_denied&state={state}", text(&flow["step"], "redirect"));
     let path = format!("/api/accounts/flows/{}", text(&flow, "id"));
     let flow = lab.host.post(&path, &json!({"url": back})).await.expect(200);
     assert_eq!(flow["state"], "failed", "{flow:#}");

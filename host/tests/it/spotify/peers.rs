@@ -13,8 +13,6 @@ use url::Url;
 use super::*;
 use crate::{crash::free_port, support::PATIENCE};
 
-const REDIRECT: &str = "http://127.0.0.1:4381/callback";
-
 /// A program that is stopped when this is dropped.
 struct Running(Child);
 
@@ -48,6 +46,7 @@ async fn answers(url: &str) {
 struct Peers {
     lab: Lab,
     accounts: String,
+    redirect: String,
     log: tempfile::NamedTempFile,
     _peer: Running,
 }
@@ -56,14 +55,7 @@ impl Peers {
     async fn new(kind: &str) -> Option<Self> {
         let folder = peer(kind)?;
         let port = free_port();
-        let log = tempfile::NamedTempFile::new().unwrap();
-        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../.ci/accounts-peer.mjs");
-        let mut command = Command::new("node");
-        command.arg(script).arg(kind).arg(folder).arg(port.to_string()).arg(REDIRECT);
-        let child = command.stdout(log.reopen().unwrap()).stderr(Stdio::null()).spawn().unwrap();
-        let peer = Running(child);
         let accounts = format!("http://127.0.0.1:{port}");
-        answers(&accounts).await;
         let simulator = Simulator::start(Options { any_token: true, ..small() }).await.unwrap();
         let plugins = Bench::new().with("zotify_plugin_spotify");
         let config = configuration(&plugins, &simulator, "").replace(&simulator.accounts_base(), &accounts);
@@ -71,7 +63,18 @@ impl Peers {
         let host = TestApp::with(&config).await.admin().await;
         let lab = Lab { host, simulator, plugins, account: String::new() };
         lab.started().await;
-        Some(Self { lab, accounts, log, _peer: peer })
+
+        // Where the browser comes back to is registered at the service before.
+        let flow = lab.host.post("/api/accounts/flows", &json!({"provider": "spotify"})).await.expect(201);
+        let redirect = text(&flow["step"], "redirect").to_owned();
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../.ci/accounts-peer.mjs");
+        let mut command = Command::new("node");
+        command.arg(script).arg(kind).arg(folder).arg(port.to_string()).arg(&redirect);
+        let child = command.stdout(log.reopen().unwrap()).stderr(Stdio::null()).spawn().unwrap();
+        let peer = Running(child);
+        answers(&accounts).await;
+        Some(Self { lab, accounts, redirect, log, _peer: peer })
     }
 
     /// Starts a flow; its id and the address of the service's page.
@@ -104,7 +107,7 @@ impl Peers {
             }
             if let Some(location) = reply.headers().get(LOCATION) {
                 let next = Url::parse(&self.accounts).unwrap().join(location.to_str().unwrap()).unwrap();
-                if next.as_str().starts_with(REDIRECT) {
+                if next.as_str().starts_with(&self.redirect) {
                     return next.into();
                 }
                 request = client.get(next);
