@@ -39,6 +39,15 @@ pub(crate) struct Access {
     pub(crate) until_ms: i64,
 }
 
+impl Access {
+    /// A token of another accounts service, which may do everything for the first user.
+    pub(crate) fn foreign() -> Self {
+        let scopes = "user-library-read user-library-modify user-follow-read user-follow-modify playlist-read-private \
+            playlist-modify-private playlist-modify-public ugc-image-upload user-read-recently-played user-top-read";
+        Self { user: 0, scopes: scopes.split_whitespace().map(str::to_owned).collect(), until_ms: i64::MAX }
+    }
+}
+
 /// A refresh token.
 #[derive(Clone, Debug)]
 pub(crate) struct Refresh {

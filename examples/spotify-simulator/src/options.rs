@@ -50,6 +50,9 @@ pub struct Options {
     /// Seconds that an access token lives
     #[arg(long, default_value_t = 3_600)]
     pub access_lives_s: i64,
+    /// Take any access token for the first user's, with every scope: those of another accounts service
+    #[arg(long)]
+    pub any_token: bool,
     /// Client ids that are known; any where none is named
     #[arg(long = "client-id", value_name = "ID")]
     pub client_ids: Vec<String>,
@@ -79,6 +82,7 @@ impl Default for Options {
             agree_as: None,
             refresh_token: RefreshToken::Absent,
             access_lives_s: 3_600,
+            any_token: false,
             client_ids: Vec::new(),
             redirect_uris: Vec::new(),
             no_artists_in_library: false,

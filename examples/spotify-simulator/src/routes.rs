@@ -102,7 +102,9 @@ async fn call(service: &Service, id: String, scopes: &[&str], request: Request) 
         return Err(Reply::refused(401, "No token provided"));
     }
     let state = service.state();
-    let access = state.access.get(token).cloned().ok_or_else(|| Reply::refused(401, "Invalid access token"))?;
+    let foreign = || state.options.any_token.then(accounts::Access::foreign);
+    let access = state.access.get(token).cloned().or_else(foreign);
+    let access = access.ok_or_else(|| Reply::refused(401, "Invalid access token"))?;
     if access.until_ms <= state.now_ms() {
         return Err(Reply::refused(401, "The access token expired"));
     }

@@ -44,6 +44,7 @@ mod sandbox;
 mod secrets;
 mod sessions;
 mod signing_keys;
+mod spotify;
 mod strangers;
 mod supervisor;
 mod throttle;
