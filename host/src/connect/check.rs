@@ -67,7 +67,7 @@ pub async fn must_sign_in(tx: &mut Tx, account: &Account, error: &ProviderError)
 
 async fn works(tx: &mut Tx, account: &Account) -> sqlx::Result<()> {
     // A plugin may have answered without a look at the credentials.
-    let dead = db::credentials::signed_in(&mut **tx, &account.id).await?;
+    let dead = db::credentials::find(&mut **tx, &account.id).await?;
     if let Some((code, dead)) = dead.as_ref().and_then(|dead| Some((dead.dead_code.as_deref()?, dead))) {
         return accounts::auth_required(tx, account, code, dead.dead_detail.as_deref().unwrap_or_default()).await;
     }

@@ -177,7 +177,7 @@ async fn a_job_that_is_asked_to_wait_goes_on_where_it_was_however_often() {
             page["data"].as_array().is_some_and(|jobs| jobs.iter().any(|job| job["state"] == "waiting"))
         })
         .await;
-    let message = waiting["data"][0]["message"].as_str().unwrap();
+    let message = waiting["data"][0]["progress"]["message"].as_str().unwrap();
     assert!(message.contains("wait until 20"), "{message}");
     let page = host
         .until("/api/jobs?kind=library.pull", |page| {

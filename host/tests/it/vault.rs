@@ -6,7 +6,10 @@ use futures::future::join_all;
 use serde_json::json;
 use wiremock::ResponseTemplate;
 use zotify_host::{
-    db::{self, clock, credentials},
+    db::{
+        self, clock,
+        credentials::{self, turns},
+    },
     providers::Lane::Interactive,
 };
 use zotify_plugin_api::ErrorKind;
@@ -157,14 +160,14 @@ async fn turns_and_versions_are_fences() {
     let mut tx = host.app.db.write().await.unwrap();
     let now = clock::now(&mut tx).await.unwrap();
     let lease = async |tx: &mut db::Tx, version, id: &str, now| {
-        credentials::take_lease(tx, "acct", version, id, now, now + 1000).await.unwrap()
+        turns::take_lease(tx, "acct", version, id, now, now + 1000).await.unwrap()
     };
     let put = async |tx: &mut db::Tx, version, lease: Option<&str>, now| {
-        let change = credentials::Change { sealed: vec![1], version, lease, scopes: None };
-        credentials::put(tx, "acct", change, now).await.unwrap()
+        let change = turns::Change { sealed: vec![1], version, lease, scopes: None };
+        turns::put(tx, "acct", change, now).await.unwrap()
     };
     let end = async |tx: &mut db::Tx, version, lease: Option<&str>, now| {
-        credentials::end(tx, "acct", version, lease, ("gone", ""), now).await.unwrap()
+        turns::end(tx, "acct", version, lease, ("gone", ""), now).await.unwrap()
     };
     assert!(lease(&mut tx, 1, "first", now).await);
     assert!(!lease(&mut tx, 1, "second", now + 999).await);
@@ -173,7 +176,7 @@ async fn turns_and_versions_are_fences() {
     assert!(lease(&mut tx, 1, "second", now + 1000).await, "the first one has ended");
     assert!(!put(&mut tx, 1, Some("first"), now + 1000).await);
     assert!(!end(&mut tx, 1, Some("first"), now + 1000).await);
-    credentials::give_back(&mut tx, "acct", "first").await.unwrap();
+    turns::give_back(&mut tx, "acct", "first").await.unwrap();
     assert!(put(&mut tx, 1, Some("second"), now + 1000).await);
     assert!(!lease(&mut tx, 1, "third", now + 5000).await, "the credentials are newer");
     assert!(!put(&mut tx, 1, None, now + 5000).await);

@@ -78,7 +78,7 @@ pub struct CapabilityView {
 
 /// One account.
 pub(super) async fn one(app: &App, principal: &Principal, account: Account) -> ApiResult<Connection> {
-    let signed_in = db::credentials::signed_in(app.db.read(), &account.id).await?;
+    let signed_in = db::credentials::find(app.db.read(), &account.id).await?;
     let counts = items::counts(app.db.read(), std::slice::from_ref(&account.id)).await?;
     Ok(connection(app, principal, account, signed_in, &counts))
 }

@@ -102,6 +102,8 @@ async fn redirects_are_followed_only_to_what_is_granted() {
     let egress = granted_server(&home);
     let answer = egress.send(&get(format!("{}/moved", home.uri()))).await.unwrap();
     assert_eq!((answer.status, answer.body.as_slice()), (200, b"hello".as_slice()));
+    let seen = egress.send(&HttpRequest { no_redirects: true, ..get(format!("{}/away", home.uri())) }).await.unwrap();
+    assert_eq!((seen.status, seen.header("location")), (302, Some(format!("{}/secret", away.uri()).as_str())));
     for (place, kind) in [
         ("/away", ErrorKind::PermissionDenied),
         ("/file", ErrorKind::PermissionDenied),
@@ -160,4 +162,16 @@ async fn large_slow_and_missing_servers_are_errors() {
     let error = granted(vec![rule], false).send(&get(format!("http://{closed}/?key=secret"))).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unavailable);
     assert!(!error.message.contains("secret"), "{error}");
+}
+
+#[tokio::test]
+async fn refusals_arrive_with_their_words() {
+    let server = MockServer::start().await;
+    for status in [401, 403, 429] {
+        let answer = ResponseTemplate::new(status).insert_header("retry-after", "1.5").set_body_string("the reason");
+        Mock::given(path(format!("/{status}"))).respond_with(answer).mount(&server).await;
+        let answer = granted_server(&server).send(&get(format!("{}/{status}", server.uri()))).await.unwrap();
+        let words = (answer.status, answer.header("retry-after"), answer.body.as_slice());
+        assert_eq!(words, (status, Some("1.5"), b"the reason".as_slice()));
+    }
 }

@@ -17,7 +17,10 @@ use crate::{
     audit::{self, Actor, Entry, Outcome},
     db::{
         Tx, clock,
-        credentials::{self, Change, Credentials, Found},
+        credentials::{
+            self,
+            turns::{self, Change, Credentials, Found},
+        },
     },
     events::{self, Event},
 };
@@ -85,7 +88,7 @@ impl Services {
         }
         let mut tx = self.db.write().await?;
         let now = clock::now(&mut tx).await?;
-        let took = credentials::take_lease(&mut tx, account, version, lease, now, now + LEASE_MS).await?;
+        let took = turns::take_lease(&mut tx, account, version, lease, now, now + LEASE_MS).await?;
         tx.commit().await?;
         Ok(took)
     }
@@ -111,7 +114,7 @@ impl Services {
     async fn write(&self, account: &str, change: Change<'_>) -> sqlx::Result<bool> {
         let mut tx = self.db.write().await?;
         let now = clock::now(&mut tx).await?;
-        let written = credentials::put(&mut tx, account, change, now).await?;
+        let written = turns::put(&mut tx, account, change, now).await?;
         tx.commit().await?;
         Ok(written)
     }
@@ -148,13 +151,13 @@ impl Services {
             let detail: String = printable(&end.detail).chars().take(MAX_DETAIL).collect();
             let now = clock::now(tx).await?;
             let lease = end.lease.as_deref();
-            ended = credentials::end(tx, &end.account, end.version, lease, (code, &detail), now).await?;
+            ended = turns::end(tx, &end.account, end.version, lease, (code, &detail), now).await?;
             if ended {
                 self.announce(tx, &end.account, found.owner.as_deref(), code, &detail).await?;
             }
         }
         if let (false, Some(lease)) = (ended, &end.lease) {
-            credentials::give_back(tx, &end.account, lease).await?;
+            turns::give_back(tx, &end.account, lease).await?;
         }
         Ok(ended)
     }
@@ -189,7 +192,7 @@ impl Services {
         if id.is_empty() || id.len() > MAX_ACCOUNT {
             return Err(missing());
         }
-        credentials::find(self.db.read(), &self.instance, id).await.map_err(storage)?.ok_or_else(missing)
+        turns::of_account(self.db.read(), &self.instance, id).await.map_err(storage)?.ok_or_else(missing)
     }
 
     /// What the account's credentials say.
