@@ -121,11 +121,15 @@ async fn waits_are_short_and_the_quota_is_told_at_once() {
     world.next(1, "", limited("2", ""));
     world.spotify.playlists(call(PageRequest::default())).await.unwrap();
     assert_eq!(world.log().len(), 2);
+    // Longer than anybody wants to wait for, although there would be time.
+    world.next(1, "", limited("10", ""));
+    let error = world.spotify.playlists(call(PageRequest::default())).await.unwrap_err();
+    assert_eq!((error.code.as_deref(), world.log().len()), (Some("cooldown"), 3));
     world.next(1, "", limited("48925", r#"{"error":{"status":429,"message":"x","reason":"QUOTA_EXCEEDED"}}"#));
     let error = world.spotify.playlists(call(PageRequest::default())).await.unwrap_err();
     assert_eq!((error.kind, error.retry_after_ms), (ErrorKind::RateLimited, Some(48_925_000)));
     assert_eq!(error.code.as_deref(), Some("quota_exceeded"));
-    assert_eq!(world.log().len(), 3);
+    assert_eq!(world.log().len(), 4);
 }
 
 #[tokio::test]
