@@ -64,11 +64,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
             api::accounts::flows::answer_flow,
             api::accounts::flows::cancel_flow
         ))
-        .routes(routes!(
-            api::accounts::get_account,
-            api::accounts::update_account,
-            api::accounts::unlink_account
-        ))
+        .routes(routes!(api::accounts::get_account, api::accounts::update_account, api::accounts::unlink_account))
         .routes(routes!(api::accounts::check_account))
         .routes(routes!(api::accounts::flows::start_login))
         .routes(routes!(api::accounts::callback::login_callback, api::accounts::callback::finish_login))

@@ -1,9 +1,12 @@
 //! A provider whose accounts keep likes and plays: what a service would store lies in key-value entries of the account.
+//! Accounts are connected by a setup flow of all kinds of steps.
 
+mod connect;
 mod lists;
 
 use zotify_plugin_api::{KeyValue, prelude::*};
 
+use connect::{Connect, Works};
 use lists::Lists;
 
 /// Rows of a page.
@@ -43,6 +46,9 @@ struct Settings {
     /// What lists of likes and plays are like.
     #[serde(default)]
     lists: Lists,
+    /// How accounts are connected, and what they may do.
+    #[serde(default)]
+    connect: Connect,
 }
 
 /// What an account said of a track: since when it is liked, or that it is not any more.
@@ -75,7 +81,24 @@ impl Provider for Starred {
         self.track(&call.uri.native_id())
     }
 
+    async fn check(&self, call: Call<()>) -> Result<Checked> {
+        self.settings.connect.check(call.account.is_some())
+    }
+
+    async fn setup(&self, call: Call<SetupRequest>) -> Result<SetupStep> {
+        self.settings.connect.step(&call.request)
+    }
+
+    async fn unlink(&self, call: Call<()>) -> Result<()> {
+        let account = call.account.as_ref().ok_or_else(|| ProviderError::invalid("nobody is unlinked"))?;
+        self.cx.kv().put("unlinked", &account.id).await?;
+        self.settings.connect.check(true).map(drop)
+    }
+
     async fn library_changes(&self, _: Call<LibraryChanges>) -> Result<LibraryPage> {
+        if self.settings.connect.works == Works::Expired {
+            return Err(connect::expired());
+        }
         let saved = (1..=self.settings.saved).map(|n| self.track(&n.to_string())).collect::<Result<Vec<_>>>()?;
         Ok(LibraryPage { upsert: saved.into(), ..LibraryPage::default() })
     }

@@ -100,12 +100,7 @@ async fn tell(tx: &mut Tx, by: &By, account: &Account, again: bool) -> sqlx::Res
         personal: json!({}),
     };
     audit::record(tx, entry).await?;
-    let event = Event {
-        kind: "account.connected",
-        subject: Some(&account.id),
-        user: account.owner.as_deref(),
-        data,
-    };
+    let event = Event { kind: "account.connected", subject: Some(&account.id), user: account.owner.as_deref(), data };
     events::emit(tx, event).await.map(drop)
 }
 

@@ -12,7 +12,8 @@ const MAX_FIELDS: usize = 30;
 /// The longest value, in characters.
 const MAX_VALUE: usize = 8192;
 /// Keywords that would make a form deeper, or refer to elsewhere.
-const DEEP: [&str; 9] = ["$ref", "$dynamicRef", "$recursiveRef", "$defs", "definitions", "$id", "$schema", "items", "if"];
+const DEEP: [&str; 9] =
+    ["$ref", "$dynamicRef", "$recursiveRef", "$defs", "definitions", "$id", "$schema", "items", "if"];
 /// What a field may be.
 const TYPES: [&str; 4] = ["string", "integer", "number", "boolean"];
 
@@ -104,9 +105,7 @@ pub fn without_secrets(schema: &Value, values: Value) -> Value {
         field.is_none_or(|field| field.get("writeOnly") == Some(&Value::Bool(true)))
     };
     match values {
-        Value::Object(map) => {
-            map.into_iter().filter(|(name, _)| !secret(name)).collect::<Map<String, Value>>().into()
-        }
+        Value::Object(map) => map.into_iter().filter(|(name, _)| !secret(name)).collect::<Map<String, Value>>().into(),
         other => other,
     }
 }
@@ -120,7 +119,10 @@ mod tests {
     #[test]
     fn a_form_is_flat_and_refers_to_nothing() {
         let form = |fields: Value| json!({"type": "object", "properties": fields});
-        assert_eq!(check_schema(&form(json!({"name": {"type": "string", "pattern": "^a+$"}, "$ref": {"type": "boolean"}}))), Ok(()));
+        assert_eq!(
+            check_schema(&form(json!({"name": {"type": "string", "pattern": "^a+$"}, "$ref": {"type": "boolean"}}))),
+            Ok(())
+        );
         for bad in [
             json!({}),
             json!({"type": "array"}),

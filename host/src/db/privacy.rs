@@ -181,8 +181,7 @@ pub const PLAYLISTS: Section = text!(
 );
 
 /// Columns that hold JSON.
-const JSON: [&str; 9] =
-    ["data", "doc", "quota", "personal", "plan", "payload", "error", "capabilities", "scopes"];
+const JSON: [&str; 9] = ["data", "doc", "quota", "personal", "plan", "payload", "error", "capabilities", "scopes"];
 
 /// A place in a section.
 #[derive(Clone, Debug)]
@@ -257,7 +256,7 @@ const AUDIT_PERSONAL: &str = "DELETE FROM audit_personal WHERE seq IN
 
 /// Statements that erase a user (`$1`), at most `$2` rows at a time. Each is run until it finds nothing more. What a plugin
 /// keeps for an account has to go before the account.
-pub const ERASE: [&str; 17] = [
+pub const ERASE: [&str; 18] = [
     "DELETE FROM jobs WHERE kind <> 'privacy.erase' AND id IN
        (SELECT id FROM jobs WHERE kind <> 'privacy.erase' AND (user_id = $1 OR subject = $1 OR payload LIKE '%' || $1 || '%'
           OR subject IN (SELECT id FROM accounts WHERE owner = $1)) LIMIT $2)",
@@ -270,6 +269,8 @@ pub const ERASE: [&str; 17] = [
     "DELETE FROM setup_flows WHERE id IN (SELECT id FROM setup_flows WHERE user_id = $1 LIMIT $2)",
     "DELETE FROM account_credentials WHERE account_id IN
        (SELECT c.account_id FROM account_credentials c JOIN accounts a ON a.id = c.account_id WHERE a.owner = $1 LIMIT $2)",
+    "DELETE FROM budget_use WHERE account_id IN
+       (SELECT b.account_id FROM budget_use b JOIN accounts a ON a.id = b.account_id WHERE a.owner = $1 LIMIT $2)",
     "DELETE FROM accounts WHERE id IN (SELECT id FROM accounts WHERE owner = $1 LIMIT $2)",
     "DELETE FROM likes WHERE user_id = $1 AND uri IN (SELECT uri FROM likes WHERE user_id = $1 LIMIT $2)",
     "DELETE FROM plays WHERE id IN (SELECT id FROM plays WHERE user_id = $1 LIMIT $2)",

@@ -31,13 +31,7 @@ pub const OF_OWNER: [&str; 3] = [
 ///
 /// # Errors
 /// When the database fails.
-pub async fn erase(
-    tx: &mut Tx,
-    statement: &'static str,
-    id: &str,
-    instance: &str,
-    limit: i64,
-) -> sqlx::Result<u64> {
+pub async fn erase(tx: &mut Tx, statement: &'static str, id: &str, instance: &str, limit: i64) -> sqlx::Result<u64> {
     let query = sqlx::query(AssertSqlSafe(statement)).bind(id.to_owned()).bind(instance.to_owned()).bind(limit);
     Ok(query.execute(&mut **tx).await?.rows_affected())
 }
@@ -47,13 +41,12 @@ pub async fn erase(
 /// # Errors
 /// When the database fails.
 pub async fn has_another(db: impl AnyExecutor<'_>, owner: &str, instance: &str) -> sqlx::Result<bool> {
-    let count: i64 = sqlx::query_scalar(
-        "SELECT COUNT(*) FROM accounts WHERE owner = $1 AND instance = $2 AND state <> 'unlinked'",
-    )
-    .bind(owner.to_owned())
-    .bind(instance.to_owned())
-    .fetch_one(db)
-    .await?;
+    let count: i64 =
+        sqlx::query_scalar("SELECT COUNT(*) FROM accounts WHERE owner = $1 AND instance = $2 AND state <> 'unlinked'")
+            .bind(owner.to_owned())
+            .bind(instance.to_owned())
+            .fetch_one(db)
+            .await?;
     Ok(count > 0)
 }
 

@@ -41,11 +41,8 @@ pub async fn enqueue(tx: &mut Tx, account: &Account) -> sqlx::Result<()> {
         delay: Duration::ZERO,
         priority: 1,
     };
-    let job = Unlink {
-        account_id: account.id.clone(),
-        instance: account.instance.clone(),
-        owner: account.owner.clone(),
-    };
+    let job =
+        Unlink { account_id: account.id.clone(), instance: account.instance.clone(), owner: account.owner.clone() };
     super::enqueue(tx, &job, options).await.map(drop)
 }
 

@@ -22,7 +22,11 @@ pub const COLUMNS: [(&str, &str, Held); 33] = [
     ("jobs", "user_id", In("jobs")),
     ("job_log", "job_id", In("job_log")),
     ("accounts", "owner", In("accounts")),
-    ("account_credentials", "account_id", Not("tokens of the service; since when and for what they are is in `accounts`")),
+    (
+        "account_credentials",
+        "account_id",
+        Not("tokens of the service; since when and for what they are is in `accounts`"),
+    ),
     ("setup_flows", "user_id", In("setup_flows")),
     ("setup_flows", "account_id", In("setup_flows")),
     ("budget_use", "account_id", Not("counts of requests by the hour, kept for a day")),

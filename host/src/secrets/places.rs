@@ -57,10 +57,10 @@ const PLACES: [Place; 4] = [
 ];
 
 /// Whoever's credentials are gone has to sign in again.
-const SIGN_IN_AGAIN: &str = "UPDATE accounts SET state = 'auth_required', state_code = 'secrets_reset', next_pull_at = NULL,
+const SIGN_IN_AGAIN: &str =
+    "UPDATE accounts SET state = 'auth_required', state_code = 'secrets_reset', next_pull_at = NULL,
        state_detail = 'the secrets of this server were given up, and the sign-in with them'
      WHERE id IN (SELECT account_id FROM account_credentials)";
-
 
 /// What plugins keep is theirs, and nothing that the host sealed.
 const OF_PLUGINS: &str = "plugin_kv";

@@ -211,7 +211,7 @@ async fn a_pull_that_is_due_is_queued_once() {
     for _ in 0..5 {
         a.until("/api/jobs?kind=library.pull", idle).await;
         let before = count().await;
-        execute(&a, "UPDATE accounts SET last_pull_at = 1").await;
+        execute(&a, "UPDATE accounts SET last_pull_at = 1, next_pull_at = 1").await;
         for _ in 0..5 {
             let (left, right) = tokio::join!(
                 mirror::pull_if_due(&a.app, &account, false),

@@ -38,8 +38,17 @@ const FIXTURE: &[&str] = &[
     "INSERT INTO plays VALUES ('@-play', $1, 'local:track:@-played', 1, 2, '@-source')",
     "INSERT INTO deleted_plays VALUES ('@-deletion', $1, 'nas:track:@-unplayed', 1, 2)",
     "INSERT INTO consents VALUES ('@-consent', $1, 'recommendations', 1, 1)",
-    "INSERT INTO accounts (id, instance, owner, label, state, state_code, state_detail, sync_token, created_at, updated_at)
-     VALUES ('@-account', 'nas', $1, '@-label', 'failed', '@-code', '@-detail', '@-hidden-token', 1, 1)",
+    "INSERT INTO accounts (id, instance, owner, label, state, state_code, state_detail, sync_token, remote_key, capabilities,
+       created_at, updated_at)
+     VALUES ('@-account', 'nas', $1, '@-label', 'failed', '@-code', '@-detail', '@-hidden-token', '@-remote',
+       '{\"likes.read\":\"@-restricted\"}', 1, 1)",
+    "INSERT INTO account_credentials (account_id, sealed, version, scopes, authorized_at, updated_at)
+     VALUES ('@-account', CAST('@-hidden-credentials' AS BYTES), 1, '[\"@-scope\"]', 1, 1)",
+    "INSERT INTO setup_flows (id, user_id, instance, account_id, shared, state, state_hash, sealed, step, code, detail,
+       created_at, updated_at, expires_at)
+     VALUES ('@-flow', $1, 'nas', '@-account', 0, 'failed', '@-hidden-state', CAST('@-hidden-step' AS BYTES), 1,
+       '@-flow-code', '@-flow-detail', 1, 1, 9000000000000)",
+    "INSERT INTO budget_use VALUES ('nas', '@-hidden-budget', 1, '@-account', 5)",
     "INSERT INTO libraries (account_id) VALUES ('@-account')",
     "INSERT INTO items (library, uri, kind, saved, title_key, artist_key, release_date, added_at, updated_at, parent_uri, seq,
        duration_ms, playable, seen_run, genres, search_text, doc)
@@ -78,7 +87,8 @@ async fn make(host: &TestApp, word: &str) -> String {
     let id = db::users::find_by_name(host.app.db.read(), word).await.unwrap().unwrap().id;
     let mut tx = host.app.db.write().await.unwrap();
     for statement in FIXTURE {
-        let mut query = sqlx::query(AssertSqlSafe(statement.replace('@', word)));
+        let bytes = if host.app.db.dialect() == Dialect::Sqlite { "BLOB" } else { "BYTEA" };
+        let mut query = sqlx::query(AssertSqlSafe(statement.replace('@', word).replace("BYTES", bytes)));
         if statement.contains("$1") {
             query = query.bind(id.clone());
         }

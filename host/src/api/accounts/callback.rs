@@ -97,7 +97,8 @@ pub async fn finish_login(
     let url = if by_form {
         let body = axum::body::Bytes::from_request(request, &app).await;
         let body = body.map_err(|rejection| crate::api::extract::body_problem(&rejection))?;
-        let query = form_urlencoded::parse(&body).find(|(name, _)| name == "query").map(|(_, query)| query.into_owned());
+        let query =
+            form_urlencoded::parse(&body).find(|(name, _)| name == "query").map(|(_, query)| query.into_owned());
         address(&provider, query.as_deref().unwrap_or_default())
     } else {
         Json::<Returned>::from_request(request, &app).await?.0.url

@@ -8,9 +8,8 @@ use axum::{
 };
 
 /// No script, no picture, and a form that goes to this host alone.
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-);
+const POLICY: HeaderValue =
+    HeaderValue::from_static("default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'");
 /// Other sites hear nothing of the address. This host must: without it browsers don't say where the form comes from.
 const REFERRER: HeaderValue = HeaderValue::from_static("same-origin");
 
@@ -51,7 +50,9 @@ pub(super) fn linked(provider: &str) -> Response {
     let provider = escaped(provider);
     page(
         "Linked",
-        &format!("<p>The account at <b>{provider}</b> is linked; its library is being read. You can close this page.</p>"),
+        &format!(
+            "<p>The account at <b>{provider}</b> is linked; its library is being read. You can close this page.</p>"
+        ),
     )
 }
 

@@ -183,6 +183,9 @@ impl World {
             _ if path.starts_with("/api/episodes/{uri}") => ("uri", private(&self.episode)),
             _ if path.starts_with("/api/playlists/{uri}") => ("uri", private(&self.playlist)),
             _ if path.starts_with("/api/user/liked/{uri}") => ("uri", private(&self.track)),
+            "/api/auth/{provider}/login" | "/api/auth/{provider}/callback" => ("provider", shared("local")),
+            "/api/accounts/flows/{id}" => ("id", (self.flow().await, true)),
+            "/api/accounts/{id}" if method == Method::DELETE => ("id", (self.connection().await, true)),
             _ if path.starts_with("/api/accounts/{id}") => ("id", private(&self.account)),
             _ if path.starts_with("/api/jobs/{id}") => ("id", (self.job().await, true)),
             _ if path.starts_with("/api/sync/runs/{id}") => ("id", (self.run().await, true)),
@@ -214,6 +217,25 @@ impl World {
         let id = Ulid::generate().to_string();
         let sql = "INSERT INTO jobs (id, kind, state, user_id, payload, run_at, max_attempts, created_at)
              VALUES ($1, 'library.pull', 'waiting', $2, '{}', 4000000000000, 3, 1)";
+        self.execute(sql, &[&id, &self.id("owner").await]).await;
+        id
+    }
+
+    /// An account that is being connected, and whose flow has failed.
+    async fn flow(&self) -> String {
+        let id = Ulid::generate().to_string();
+        let sql =
+            "INSERT INTO setup_flows (id, user_id, instance, shared, state, step, created_at, updated_at, expires_at)
+             VALUES ($1, $2, 'bad', 0, 'failed', 1, 1, 1, 4000000000000)";
+        self.execute(sql, &[&id, &self.id("owner").await]).await;
+        id
+    }
+
+    /// An account that nothing else depends on.
+    async fn connection(&self) -> String {
+        let id = Ulid::generate().to_string();
+        let sql = "INSERT INTO accounts (id, instance, owner, label, state, created_at, updated_at)
+             VALUES ($1, 'bad', $2, 'spare', 'ok', 1, 1)";
         self.execute(sql, &[&id, &self.id("owner").await]).await;
         id
     }
