@@ -7,9 +7,10 @@ mod page;
 #[cfg(test)]
 pub(super) mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use ulid::Ulid;
 use zotify_plugin_api::{
     ErrorKind, LibraryChanges, LibraryKind, LibraryPage, Listing, PageRequest, ProviderError, SignIn, capability,
@@ -19,11 +20,14 @@ use zotify_plugin_api::{
 use crate::{
     accounts::{self, Account},
     db::pull_runs::{self, Ending},
+    events::{self, Event},
     jobs::{Job, JobContext, JobError},
     providers::{InstanceHandle, Lane, State},
     register_job,
 };
 
+/// The code of an account that must sign in again.
+const AUTH_REQUIRED: &str = "account_auth_required";
 /// A run that needs more pages than this goes in circles.
 const MAX_PAGES: u64 = 200_000;
 /// Pages in a row without anything on them.
@@ -46,6 +50,7 @@ impl Job for PullLibrary {
     async fn run(&self, ctx: JobContext) -> Result<(), JobError> {
         let mut pull = Pull::open(ctx, &self.account_id).await?;
         let result = pull.run().await;
+        pull.note_state(&result).await?;
         if let Err(JobError::Fail { code, detail }) = &result {
             pull.fail(code, detail).await?;
         }
@@ -77,6 +82,9 @@ struct Checkpoint {
     #[serde(default)]
     circle: Circle,
     restarts: u32,
+    /// What the run will take: requests and items.
+    #[serde(default)]
+    forecast: Option<(u64, u64)>,
 }
 
 /// Notices cursors that go in a circle, however long it is, with one of them remembered: a later one after each
@@ -119,6 +127,8 @@ struct Pull {
     account: Account,
     can: Can,
     at: Checkpoint,
+    /// Why the account must sign in again.
+    auth_code: OnceLock<String>,
 }
 
 /// What matters to a run of what the provider can do.
@@ -145,13 +155,15 @@ impl Can {
             capability::LIBRARY_ALBUMS_READ,
             capability::LIBRARY_ARTISTS_READ,
             capability::LIBRARY_SHOWS_READ,
+            capability::LIBRARY_EPISODES_READ,
         ];
         Self {
             library: reads.into_iter().any(|capability| handle.has(capability)),
             playlists: handle.has(capability::PLAYLISTS_READ),
             saved: handle.manifest().is_some_and(|manifest| manifest.library == LibraryKind::Saved),
             signs_in: handle.manifest().is_some_and(|manifest| manifest.sign_in != SignIn::None),
-            likes: handle.has(capability::LIKES_READ),
+            likes: handle.has(capability::LIKES_READ)
+                || handle.manifest().is_some_and(|manifest| manifest.likes_are_saved_tracks),
             likes_write: handle.has(capability::LIKES_WRITE),
             history: handle.has(capability::HISTORY_READ),
         }
@@ -168,7 +180,7 @@ impl Pull {
             Some(at) => at,
             None => begin(&ctx, &account).await?,
         };
-        Ok(Self { ctx, account, can, at })
+        Ok(Self { ctx, account, can, at, auth_code: OnceLock::new() })
     }
 
     async fn run(&mut self) -> Result<(), JobError> {
@@ -204,6 +216,9 @@ impl Pull {
             Err(error) => return Err(error.into()),
         };
         let progress = page.progress;
+        if let Some(forecast) = page.forecast {
+            self.at.forecast = Some((forecast.requests, forecast.items));
+        }
         let next = self.next_cursor(page.next.as_ref())?;
         self.at.idle = if is_idle(&page) { self.at.idle + 1 } else { 0 };
         if self.at.idle > MAX_IDLE_PAGES {
@@ -211,8 +226,45 @@ impl Pull {
         }
         self.store_library(page, next).await?;
         if let Some(progress) = progress {
-            self.ctx.progress(progress.done, progress.total, "reading the library").await?;
+            self.ctx.progress(progress.done, progress.total, &self.message()).await?;
         }
+        Ok(())
+    }
+
+    fn message(&self) -> String {
+        match self.at.forecast {
+            Some((requests, items)) => {
+                format!("reading the library: {items} items, in about {requests} requests in all")
+            }
+            None => "reading the library".to_owned(),
+        }
+    }
+
+    /// An account that must sign in again says so, and one that could be read does not any more.
+    async fn note_state(&self, result: &Result<(), JobError>) -> sqlx::Result<()> {
+        let (state, code, detail) = match result {
+            Ok(()) => ("ok", None, None),
+            Err(JobError::Fail { code, detail }) if code == AUTH_REQUIRED => (
+                "auth_required",
+                Some(self.auth_code.get().map_or(code.as_str(), String::as_str)),
+                Some(detail.as_str()),
+            ),
+            Err(_) => return Ok(()),
+        };
+        let mut tx = self.ctx.app.db.write().await?;
+        self.ctx.hold(&mut tx).await?;
+        let Some(account) = crate::db::accounts::find(&mut *tx, &self.account.id).await? else { return Ok(()) };
+        if account.state == state || (state == "ok" && crate::db::accounts::is_dead(&mut *tx, &account.id).await?) {
+            return Ok(());
+        }
+        accounts::set_state(&mut tx, &account.id, state, code, detail).await?;
+        if state == "auth_required" {
+            let data = json!({"account": account.id, "provider": account.instance, "code": code, "detail": detail});
+            let (subject, user) = (Some(account.id.as_str()), account.owner.as_deref());
+            events::emit(&mut tx, Event { kind: "account.auth_required", subject, user, data }).await?;
+        }
+        tx.commit().await?;
+        self.ctx.app.recent_accounts.forget();
         Ok(())
     }
 
@@ -244,7 +296,12 @@ impl Pull {
         let account = self.can.signs_in.then_some(self.account.id.as_str());
         tokio::select! {
             () = self.ctx.cancelled().cancelled() => Err(JobError::Cancelled),
-            reply = self.ctx.app.providers.call::<M>(&self.account.instance, account, Lane::Job, request) => Ok(reply),
+            reply = self.ctx.app.providers.call::<M>(&self.account.instance, account, Lane::Job, request) => {
+                if let Err(error) = &reply && error.kind == ErrorKind::AuthRequired {
+                    let _ = self.auth_code.set(error.code.clone().unwrap_or_else(|| AUTH_REQUIRED.into()));
+                }
+                Ok(reply)
+            }
         }
     }
 
@@ -322,6 +379,7 @@ async fn begin(ctx: &JobContext, account: &Account) -> Result<Checkpoint, JobErr
         idle: 0,
         circle: Circle::default(),
         restarts: 0,
+        forecast: None,
     };
     let mut tx = ctx.app.db.write().await?;
     pull_runs::end_abandoned(&mut tx, &account.id).await?;

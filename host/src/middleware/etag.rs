@@ -15,6 +15,26 @@ use crate::error::ApiError;
 /// Larger bodies get no tag: they would have to be held in memory.
 const MAX_BODY: u64 = 1 << 20;
 
+/// Goes with a reply whose version clients may name in `If-Match`. The tag then is that version and a hash of the reply, so
+/// that it also tells one page of it from another.
+#[derive(Clone, Debug)]
+pub struct Version(pub String);
+
+/// The tag of a version, as a reply to a write has it.
+pub fn of_version(version: &str) -> String {
+    format!("\"{version}\"")
+}
+
+/// Whether an `If-Match` header names a version: by a tag that a write answered, or one of any reply of that version.
+pub fn names_version(header: &HeaderValue, version: &str) -> bool {
+    let names = |tag: &str| {
+        let tag = tag.strip_prefix("W/").unwrap_or(tag);
+        let inner = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+        inner.is_some_and(|inner| inner.split('.').next() == Some(version))
+    };
+    header.to_str().is_ok_and(|list| list.trim() == "*" || listed(list).any(names))
+}
+
 /// The layer.
 pub async fn layer(request: Request, next: Next) -> Response {
     let wanted = matches!(*request.method(), Method::GET | Method::HEAD);
@@ -34,7 +54,11 @@ async fn tag(response: Response, known: Option<&HeaderValue>) -> Response {
     };
     let hash = digest::digest(&digest::SHA256, &bytes);
     // Weak, since a compressed reply has other bytes.
-    let etag = format!("W/\"{}\"", URL_SAFE_NO_PAD.encode(&hash.as_ref()[..16]));
+    let hash = URL_SAFE_NO_PAD.encode(&hash.as_ref()[..16]);
+    let etag = match parts.extensions.get::<Version>() {
+        Some(Version(version)) => format!("W/\"{version}.{hash}\""),
+        None => format!("W/\"{hash}\""),
+    };
     let unchanged = known.is_some_and(|value| matches(value, &etag));
     if let Ok(value) = HeaderValue::from_str(&etag) {
         parts.headers.insert(header::ETAG, value);

@@ -75,7 +75,7 @@ impl World {
             Some(at) => at,
             None => begin(&ctx, &account).await.unwrap(),
         };
-        Pull { ctx, account, can, at }
+        Pull { ctx, account, can, at, auth_code: std::sync::OnceLock::new() }
     }
 
     /// A job that runs.
