@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use axum::http::StatusCode;
 use serde_json::json;
 use zotify_plugin_api::{
     EditResult, Item, ItemKey, Kind, LibraryEdit, LibraryKind, ProviderError, Uri, capability, method,
@@ -111,6 +112,13 @@ impl Plan {
     }
 }
 
+/// Why a kind of change can't be made; what an error says of it, for each item.
+struct Refusal {
+    status: StatusCode,
+    code: String,
+    detail: String,
+}
+
 /// The changes of one account.
 struct Group<'a> {
     app: &'a AppState,
@@ -126,15 +134,19 @@ impl Group<'_> {
         outcomes: &mut HashMap<Uri, Outcome>,
     ) -> ApiResult<()> {
         let mut possible = Vec::with_capacity(changes.len());
-        let mut known: HashMap<(Change, Kind), Option<(String, String, axum::http::StatusCode)>> = HashMap::new();
+        let mut known: HashMap<(Change, Kind), Option<Refusal>> = HashMap::new();
         for (change, uri) in changes {
             let key = (change, uri.kind());
             if let std::collections::hash_map::Entry::Vacant(entry) = known.entry(key) {
                 let refusal = self.refusal(change, uri.kind()).await.err();
-                entry.insert(refusal.map(|e| (e.code().to_owned(), e.detail().to_owned(), e.status())));
+                entry.insert(refusal.map(|e| Refusal {
+                    status: e.status(),
+                    code: e.code().into(),
+                    detail: e.detail().into(),
+                }));
             }
             match &known[&key] {
-                Some((code, detail, status)) => {
+                Some(Refusal { status, code, detail }) => {
                     outcomes.insert(uri, Err(ApiError::new(*status, code.clone(), detail.clone())));
                 }
                 None => possible.push((change, uri)),

@@ -163,8 +163,10 @@ impl Editable {
                 }
             }
         }
-        playlist.version += 1;
-        self.store(call, &playlist).await?;
+        if results.first().is_some_and(Option::is_none) {
+            playlist.version += 1;
+            self.store(call, &playlist).await?;
+        }
         self.settings.trouble.lose_answer(&self.cx).await?;
         Ok(PlaylistEdited { version: playlist.version(), results, refused: refused.into() })
     }

@@ -86,11 +86,14 @@ enum Asked {
     Mbid(String),
 }
 
+/// Makes a question of a text; none where it is no such address or code.
+type Read = fn(&str) -> Option<Asked>;
+
 impl ResolveRequest {
     fn queries(&self) -> ApiResult<Vec<Asked>> {
         let mut queries = Vec::new();
         let mut errors = Vec::new();
-        let lists: [(&str, &OneOrMany, fn(&str) -> Option<Asked>); 4] = [
+        let lists: [(&str, &OneOrMany, Read); 4] = [
             ("uris", &self.uris, |text| Some(Asked::Uri(text.to_owned()))),
             ("urls", &self.urls, |text| web_address(text).map(Asked::Url)),
             ("isrc", &self.isrc, |text| clean::isrc_of(text).map(Asked::Isrc)),

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Pages that are read while a client waits; of longer playlists the next pull reads the entries.
-const MAX_PAGES: usize = 20;
+const MAX_PAGES: usize = 40;
 /// How long that may take.
 const PATIENCE: Duration = Duration::from_secs(12);
 /// How soon a pull makes good what could not be read.
