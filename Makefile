@@ -20,7 +20,7 @@ PLUGINS := $(notdir $(patsubst %/,%,$(wildcard plugins/*/)))
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## host and bundled plugins, with the plugins' hashes, in target/release (PROFILE=debug|dist for others)
@@ -43,6 +43,11 @@ run: build ## build and serve; MUSIC=/path/to/music, else the demo library on th
 	  export ZOTIFY__PROVIDERS__LOCAL__SETTINGS__FOLDERS="[\"$$(sed 's/[\\"]/\\&/g' <<<"$$folder")\"]"; \
 	fi; \
 	exec $(HOST) serve
+
+.PHONY: run-demo
+run-demo: build ## a host with a simulated Spotify and a user whose account is connected, for anyone without one (needs curl and jq)
+	$(CARGO) build --locked --profile $(CARGO_PROFILE) -p spotify-simulator
+	exec examples/spotify-simulator/run-demo $(HOST) $(OUT)/spotify-simulator
 
 .PHONY: tour
 tour: build ## the README's tour with curl and jq, against a fresh host on the demo library

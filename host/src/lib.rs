@@ -12,6 +12,7 @@ pub mod auth;
 pub mod backup;
 pub mod cli;
 pub mod config;
+pub mod connect;
 pub mod db;
 pub mod error;
 pub mod events;
@@ -30,6 +31,7 @@ pub mod router;
 pub mod secrets;
 pub mod server;
 pub mod telemetry;
+pub mod ui;
 pub mod worker;
 
 pub use app::{App, AppState, StartError, Started};

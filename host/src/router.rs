@@ -16,6 +16,7 @@ use crate::{
         parameters::{self, Parameters},
     },
     openapi::ApiDoc,
+    ui,
 };
 
 /// The documented routes.
@@ -29,6 +30,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(api::meta::version))
         .routes(routes!(api::meta::document))
         .routes(routes!(api::meta::docs))
+        .routes(routes!(ui::home::home))
         // Sign-in
         .routes(routes!(api::auth::register::register))
         .routes(routes!(api::auth::login))
@@ -54,6 +56,23 @@ pub fn routes() -> OpenApiRouter<AppState> {
         // Providers
         .routes(routes!(api::providers::list_providers))
         .routes(routes!(api::providers::get_provider))
+        // Accounts
+        .routes(routes!(api::accounts::list_accounts))
+        .routes(routes!(api::accounts::flows::start_flow))
+        .routes(routes!(
+            api::accounts::flows::get_flow,
+            api::accounts::flows::answer_flow,
+            api::accounts::flows::cancel_flow
+        ))
+        .routes(routes!(
+            api::accounts::get_account,
+            api::accounts::update_account,
+            api::accounts::unlink_account
+        ))
+        .routes(routes!(api::accounts::check_account))
+        .routes(routes!(api::accounts::flows::start_login))
+        .routes(routes!(api::accounts::callback::login_callback, api::accounts::callback::finish_login))
+        .routes(routes!(api::admin::accounts::list_all_accounts))
         // Catalogue
         .routes(routes!(api::search::search))
         .routes(routes!(api::items::get_item))
@@ -115,6 +134,7 @@ pub fn router() -> Router<AppState> {
     let (router, document) = routes().split_for_parts();
     router
         .route_layer(from_fn_with_state(Parameters::of(&document), parameters::layer))
+        .merge(ui::router())
         .route("/docs/", get(api::meta::docs_index))
         .route("/docs/{*file}", get(api::meta::docs_file))
         .fallback(fallback::not_found)

@@ -50,6 +50,11 @@ impl Host {
         request.send().await.unwrap().json().await.unwrap()
     }
 
+    pub async fn post(&self, path: &str, body: &Value) -> Value {
+        let request = self.client.post(format!("{}{path}", self.base)).bearer_auth(&self.token).json(body);
+        request.send().await.unwrap().json().await.unwrap()
+    }
+
     /// Looks at the pull until it is as wanted.
     pub async fn pull(&self, wanted: impl Fn(&Value) -> bool) -> Value {
         let job = |jobs: &Value| jobs["data"].as_array().and_then(|all| all.last()).cloned().unwrap_or_default();

@@ -6,11 +6,13 @@
 mod lab;
 mod starred;
 mod support;
+mod tokens;
 
 mod accounts;
 mod audit;
 mod auth;
 mod backup;
+mod budget;
 mod catalogue;
 mod cli;
 mod connections;
@@ -42,7 +44,9 @@ mod sandbox;
 mod secrets;
 mod sessions;
 mod signing_keys;
+mod spotify;
 mod strangers;
 mod supervisor;
 mod throttle;
 mod users;
+mod vault;
