@@ -1,9 +1,15 @@
 //! Accounts: sign-ins at provider instances, owned by a user or shared by all.
 
+use serde_json::json;
 use ulid::Ulid;
 
 pub use crate::db::accounts::{Account, pulled, set_state};
-use crate::db::{self, Db, Tx};
+use crate::{
+    auth::Principal,
+    db::{self, Db, Tx},
+    error::{ApiError, ApiResult},
+    events::{self, Event},
+};
 
 /// The instance's shared account, made where there is none.
 ///
@@ -30,10 +36,59 @@ pub async fn find(db: &Db, id: &str) -> sqlx::Result<Option<Account>> {
     db::accounts::find(db.read(), id).await
 }
 
+/// The account with this id, if a user may use it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn visible_to(db: &Db, user_id: &str, id: &str) -> sqlx::Result<Option<Account>> {
+    let found = find(db, &id.replace('\0', "")).await?;
+    Ok(found.filter(|account| account.owner.as_deref().is_none_or(|owner| owner == user_id)))
+}
+
 /// All accounts at an instance.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn of_instance(db: &Db, instance: &str) -> sqlx::Result<Vec<Account>> {
     db::accounts::of_instance(db.read(), instance).await
+}
+
+/// Makes sure that somebody who sees an account may change it, too.
+///
+/// # Errors
+/// 403 `admin_required` for what all users share.
+pub fn check_may_change(account: &Account, principal: &Principal) -> ApiResult<()> {
+    if account.owner.is_some() || principal.is_admin() {
+        return Ok(());
+    }
+    Err(ApiError::forbidden("admin_required", "only admins may change an account that all users share"))
+}
+
+/// 404 for an account that is not there, or somebody else's.
+pub fn not_found() -> ApiError {
+    ApiError::not_found("account_not_found", "there is no such account, or it is not yours")
+}
+
+/// Takes note that the service wants somebody to sign in again; tells of it once.
+///
+/// # Errors
+/// When the database fails.
+pub async fn auth_required(tx: &mut Tx, account: &Account, code: &str, detail: &str) -> sqlx::Result<()> {
+    if !db::accounts::require_sign_in(tx, &account.id, code, detail).await? {
+        return Ok(());
+    }
+    tell(tx, account, "account.auth_required", json!({ "code": code })).await
+}
+
+/// Tells that something happened to an account: to its owner, or to all admins.
+///
+/// # Errors
+/// When the database fails.
+pub async fn tell(tx: &mut Tx, account: &Account, kind: &str, mut data: serde_json::Value) -> sqlx::Result<()> {
+    if let Some(data) = data.as_object_mut() {
+        data.insert("account".into(), account.id.clone().into());
+        data.insert("provider".into(), account.instance.clone().into());
+    }
+    let event = Event { kind, subject: Some(&account.id), user: account.owner.as_deref(), data };
+    events::emit(tx, event).await.map(drop)
 }

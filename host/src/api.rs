@@ -1,5 +1,6 @@
 //! The handlers, one file per resource, with their request and response types.
 
+pub mod accounts;
 pub mod admin;
 pub mod artwork;
 pub mod auth;

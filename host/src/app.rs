@@ -32,7 +32,7 @@ pub struct App {
     /// Both pools of the database.
     pub db: Db,
     /// Seals what must not be readable in the database.
-    pub secrets: Secrets,
+    pub secrets: Arc<Secrets>,
     /// What this host knows of the audit log besides the database.
     pub witness: audit::witness::Witness,
     /// Hashes and checks passwords, a few at a time.
@@ -112,6 +112,7 @@ async fn hear(app: AppState, mut notices: broadcast::Receiver<Notice>) {
             Ok(Notice::LibraryChanged { instance, account }) => {
                 mirror::library_changed(&app, &instance, account.as_deref()).await;
             }
+            Ok(Notice::AccountChanged { .. }) => app.recent_accounts.forget(),
             Ok(_) => {}
             // Some were lost, perhaps of libraries: look at them all.
             Err(RecvError::Lagged(_)) => {
@@ -136,13 +137,14 @@ impl App {
         let db = Db::connect(&config.database.url).await?;
         backup::migrate(&config, &db).await?;
         db.check_writable().await?;
-        let secrets = Secrets::load(&config, &db).await?;
+        let secrets = Arc::new(Secrets::load(&config, &db).await?);
         let access_tokens = Tokens::load(&db, &secrets).await?;
         let shutdown = CancellationToken::new();
         let tasks = TaskTracker::new();
         let providers = Registry::start(Start {
             config: config.clone(),
             db: db.clone(),
+            secrets: Arc::clone(&secrets),
             shutdown: shutdown.clone(),
             tasks: tasks.clone(),
         })

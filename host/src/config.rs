@@ -43,7 +43,7 @@ pub use self::{
     database::Database,
     error::{ConfigErrors, Problem},
     events::Events,
-    instance::{Instance, Isolation, RESERVED_IDS},
+    instance::{Budget, Instance, Isolation, RESERVED_IDS},
     layers::Source,
     limits::Limits,
     log::{Log, LogFormat},

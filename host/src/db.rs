@@ -6,8 +6,10 @@
 pub mod accounts;
 pub mod api_keys;
 pub mod audit;
+pub mod budgets;
 pub mod clock;
 pub mod consents;
+pub mod credentials;
 pub mod deleted_plays;
 pub mod events;
 pub mod invites;
@@ -24,9 +26,11 @@ pub mod pull_runs;
 pub mod query;
 pub mod refresh_tokens;
 pub mod sessions;
+pub mod setup_flows;
 pub mod sign_ins;
 pub mod signing_keys;
 pub mod state;
+pub mod unlink;
 pub mod users;
 
 use std::{fs::File, os::unix::fs::OpenOptionsExt as _, str::FromStr, time::Duration};

@@ -3,6 +3,7 @@
 //! A job is a file under `jobs/`: a serde struct with a name and `run`, made known by [`register_job!`]. It is queued in
 //! the transaction that causes it, may be run more than once, and saves where it goes on from.
 
+pub mod check;
 pub mod clear;
 pub mod context;
 pub mod erase;
@@ -10,6 +11,7 @@ pub mod likes;
 pub mod plays;
 pub mod pull;
 pub mod runner;
+pub mod unlink;
 
 use std::{
     collections::HashMap,
@@ -59,6 +61,15 @@ pub enum JobError {
         /// One sentence for people, without secrets.
         detail: String,
     },
+    /// The service asks to wait: that is no failed attempt, as long as it says for how long, or the job gets on.
+    Wait {
+        /// Not before this has passed; without it the wait doubles with each attempt.
+        after: Option<Duration>,
+        /// The stable code that programs act on.
+        code: String,
+        /// One sentence for people, without secrets.
+        detail: String,
+    },
     /// It will never work.
     Fail {
         /// The stable code that programs act on.
@@ -83,16 +94,19 @@ impl From<ProviderError> for JobError {
         let after = error.retry_after_ms.map(Duration::from_millis);
         let retry = matches!(
             error.kind,
-            ErrorKind::RateLimited
-                | ErrorKind::Unavailable
+            ErrorKind::Unavailable
                 | ErrorKind::Timeout
                 | ErrorKind::Crashed
                 | ErrorKind::Panicked
                 | ErrorKind::Internal
         );
+        let wait = error.kind == ErrorKind::RateLimited;
         // One mapping from provider errors to codes: the one that requests use.
         let error = crate::error::ApiError::from(error);
         let (code, detail) = (error.code().to_owned(), error.detail().to_owned());
+        if wait {
+            return Self::Wait { after, code, detail };
+        }
         if retry { Self::Retry { after, code, detail } } else { Self::Fail { code, detail } }
     }
 }

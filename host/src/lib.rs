@@ -12,6 +12,7 @@ pub mod auth;
 pub mod backup;
 pub mod cli;
 pub mod config;
+pub mod connect;
 pub mod db;
 pub mod error;
 pub mod events;

@@ -170,6 +170,9 @@ fn unsatisfiable(size: u64) -> Response {
 }
 
 fn check_type(asked: &Asked<'_>, known: &Known) -> ApiResult<()> {
+    if asked.purpose == Purpose::Audio && types::is_text(&known.content_type) {
+        return Err(bad_source("the service answered a text in place of audio"));
+    }
     if asked.purpose == Purpose::Picture {
         if types::allowed(Purpose::Picture, &known.content_type).is_none() {
             return Err(bad_source("the provider's picture is of a type that is not served"));

@@ -5,6 +5,7 @@ pub mod clean;
 pub mod fold;
 pub mod lookup;
 mod row;
+pub mod schedule;
 pub mod scope;
 
 use std::{
@@ -14,6 +15,7 @@ use std::{
 
 pub use row::Row;
 pub use scope::Scope;
+use zotify_plugin_api::SignIn;
 
 use crate::{
     AppState,
@@ -27,8 +29,6 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often it looks for accounts whose pull is due.
 const DUE_EVERY: Duration = Duration::from_secs(60);
-/// Libraries are read this often even if nothing says that they changed.
-const PULL_EVERY_MS: i64 = 6 * 3600 * 1000;
 /// Changes that follow each other are read together.
 const CALM: Duration = Duration::from_secs(1);
 
@@ -64,7 +64,9 @@ async fn look(app: &AppState, pulled: &mut HashSet<String>, all_due: bool) {
         if handle.state() != State::Started || !(first || all_due) {
             continue;
         }
-        match pull_instance(app, handle.id(), first).await {
+        // What somebody signs in for is not read at every start: services count how often they are asked.
+        let signs_in = handle.manifest().is_some_and(|manifest| manifest.sign_in != SignIn::None);
+        match pull_instance(app, handle.id(), first && !signs_in).await {
             Ok(()) => {
                 pulled.insert(handle.id().to_owned());
             }
@@ -74,7 +76,7 @@ async fn look(app: &AppState, pulled: &mut HashSet<String>, all_due: bool) {
 }
 
 async fn pull_instance(app: &AppState, instance: &str, first: bool) -> sqlx::Result<()> {
-    let due = |account: &Account| first || account.last_pull_at.is_none_or(|at| at + PULL_EVERY_MS <= now_ms());
+    let due = |account: &Account| first || schedule::is_due(app, account, now_ms());
     for account in accounts::of_instance(&app.db, instance).await?.iter().filter(|account| due(account)) {
         pull_if_due(app, account, first).await?;
     }
@@ -90,17 +92,20 @@ async fn pull_instance(app: &AppState, instance: &str, first: bool) -> sqlx::Res
 pub async fn pull_if_due(app: &AppState, account: &Account, first: bool) -> sqlx::Result<()> {
     // What was read before this host ran may have changed since.
     let started = now_ms() - i64::try_from(app.started.elapsed().as_millis()).unwrap_or(0);
-    let since = if first { started } else { now_ms() - PULL_EVERY_MS };
     let mut tx = app.db.write().await?;
     let unfinished = jobs::unfinished(&mut tx, &key(account)).await?;
     if unfinished.is_some_and(|(_, queued_at)| !first || queued_at >= started) {
         return Ok(());
     }
-    let fresh = |account: Account| account.last_pull_at.is_some_and(|at| at > since);
-    if db::accounts::find(&mut *tx, &account.id).await?.is_none_or(fresh) {
+    let due = |account: &Account| match first {
+        true => account.last_pull_at.is_none_or(|at| at <= started),
+        false => schedule::is_due(app, account, now_ms()),
+    };
+    if !db::accounts::find(&mut *tx, &account.id).await?.as_ref().is_some_and(due) {
         return Ok(());
     }
     enqueue(&mut tx, account, Duration::ZERO).await?;
+    schedule::set_next(app, &mut tx, account).await?;
     tx.commit().await?;
     app.jobs.wake();
     Ok(())

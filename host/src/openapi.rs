@@ -31,6 +31,7 @@ use crate::{auth::cookie, error::Problem, middleware::deprecation, router};
         (name = "User", description = "What belongs to the caller"),
         (name = "Admin", description = "What admins see and do for everybody"),
         (name = "Providers", description = "Loaded music providers"),
+        (name = "Accounts", description = "Connections to music services"),
         (name = "Catalogue", description = "Search, items, audio and pictures"),
         (name = "Library", description = "What the accounts own or saved, and keeping it in step"),
         (name = "Playlists", description = "Playlists of all accounts"),

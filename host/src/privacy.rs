@@ -16,7 +16,7 @@ const KEEP_SESSIONS: i64 = 7 * DAY;
 const KEEP_KEYS_AND_INVITES: i64 = 90 * DAY;
 
 /// Forgets what is kept no longer at a time (Unix milliseconds): ended sessions after 7 days, revoked keys and ended
-/// invitations after 90, failed sign-ins when the throttle does, and the rest as the section `privacy` of the configuration
+/// invitations after 90, setup flows a day after their end, failed sign-ins when the throttle does, and the rest as the section `privacy` of the configuration
 /// says. Stops early when the host does.
 ///
 /// # Errors
@@ -40,6 +40,7 @@ pub async fn clear(app: &App, now: i64) -> sqlx::Result<()> {
     forget(app, db::privacy::ENDED_SESSIONS, now - KEEP_SESSIONS).await?;
     forget(app, db::privacy::REVOKED_KEYS, now - KEEP_KEYS_AND_INVITES).await?;
     forget(app, db::privacy::ENDED_INVITES, now - KEEP_KEYS_AND_INVITES).await?;
+    forget(app, db::privacy::ENDED_FLOWS, now - DAY).await?;
     forget(app, db::privacy::OLD_SIGN_IN_FAILURES, now - throttle::MEMORY).await
 }
 

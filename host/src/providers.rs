@@ -15,6 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use zotify_plugin_api::{ErrorKind, ProviderError, Result, method::Method};
 
 mod breaker;
+pub mod budget;
 pub mod egress;
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -47,6 +48,7 @@ pub use report::{BreakerReport, Capability, Report, Source};
 use crate::{
     config::{self, Config},
     db::Db,
+    secrets::Secrets,
 };
 
 /// Something that the rest of the host may want to hear from plugins.
@@ -58,6 +60,13 @@ pub enum Notice {
         instance: String,
         /// The account's id.
         account: Option<String>,
+    },
+    /// How an account stands changed.
+    AccountChanged {
+        /// The instance.
+        instance: String,
+        /// The account's id.
+        account: String,
     },
     /// A trigger of an automation fired.
     Triggered {
@@ -79,6 +88,8 @@ pub struct Start {
     pub config: Arc<Config>,
     /// The migrated database.
     pub db: Db,
+    /// Opens credentials of accounts.
+    pub secrets: Arc<Secrets>,
     /// Cancelled when the host stops.
     pub shutdown: CancellationToken,
     /// Where background work is counted.
@@ -92,6 +103,7 @@ pub struct Registry(Arc<Inner>);
 struct Inner {
     config: Arc<Config>,
     db: Db,
+    secrets: Arc<Secrets>,
     notices: broadcast::Sender<Notice>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -113,6 +125,7 @@ impl Registry {
         }
         let registry = Self(Arc::new(Inner {
             db: context.db,
+            secrets: context.secrets,
             notices: broadcast::Sender::new(NOTICES),
             stop: context.shutdown.child_token(),
             tasks: context.tasks,

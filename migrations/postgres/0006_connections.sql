@@ -10,6 +10,9 @@ ALTER TABLE accounts ADD COLUMN checked_at BIGINT;
 ALTER TABLE accounts ADD COLUMN pull_every_s BIGINT;
 -- When it is read next; none where nothing is due.
 ALTER TABLE accounts ADD COLUMN next_pull_at BIGINT;
+-- The budgets that its last request used up: keys of what shares the window and of what shares the quota.
+ALTER TABLE accounts ADD COLUMN budget_window TEXT;
+ALTER TABLE accounts ADD COLUMN budget_quota TEXT;
 DROP INDEX accounts_shared;
 CREATE UNIQUE INDEX accounts_shared ON accounts (instance) WHERE owner IS NULL AND remote_key IS NULL;
 -- Nobody connects one account twice.
@@ -54,8 +57,10 @@ CREATE TABLE setup_flows (
     state_hash TEXT UNIQUE,
     -- The step and what it remembers, sealed; none once it ended.
     sealed BYTEA,
-    -- Grows with every step, so that no step is answered twice.
+    -- Grows with every answer, so that no step is answered twice.
     step BIGINT NOT NULL,
+    -- An answer is being worked on, until this time at most.
+    busy_until BIGINT,
     -- The account that came of it.
     result TEXT,
     -- Why it failed.
@@ -75,9 +80,13 @@ CREATE TABLE budgets (
     -- The window that is running, and the requests in it.
     window_at BIGINT NOT NULL,
     window_used BIGINT NOT NULL,
+    -- Those of the window before it.
+    window_before BIGINT NOT NULL,
     -- No request before: the service said so.
     blocked_until BIGINT,
     blocked_code TEXT,
+    -- How often in a row it refused without saying for how long.
+    strikes BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
     PRIMARY KEY (instance, key)
 );
@@ -89,6 +98,8 @@ CREATE TABLE budget_use (
     hour BIGINT NOT NULL,
     account_id TEXT NOT NULL,
     used BIGINT NOT NULL,
+    -- Those of them that nobody waited for.
+    background BIGINT NOT NULL,
     PRIMARY KEY (instance, key, hour, account_id)
 );
 

@@ -178,7 +178,7 @@ impl FakeHost {
             }),
             service::VAULT_GET => reply(payload, |key| state.vaults.get(&key)),
             service::VAULT_PUT => reply(payload, |put| state.vaults.put(put, now_ms)),
-            service::VAULT_END => reply(payload, |end| state.vaults.end(end)),
+            service::VAULT_END => reply(payload, |end| state.vaults.end(end, now_ms)),
             service::EVENTS_EMIT => reply(payload, |event: PluginEvent| {
                 state.events.push(event);
                 Ok(())

@@ -17,6 +17,7 @@ use zotify_host::{
     config::Config,
     db::Db,
     providers::{Lane, Registry, Start},
+    secrets::Secrets,
 };
 use zotify_plugin_api::{
     Call, Item, Page, PageRequest, ProviderError, Search,
@@ -90,7 +91,8 @@ async fn inside(report: &mut Report) {
     let instance = library.create(&create("bare", "hostile"), Arc::new(Nobody)).expect("it starts");
     let took = micros(20_000, || instance.call("no.such.method", Vec::new())).await;
     report.row("guarded call inside the host, without an answer", took, "µs", Goal::AtMost(1.0));
-    let call = Call { request_id: None, account: None, deadline_ms: 10_000, background: false, request: query("tracks 50") };
+    let call =
+        Call { request_id: None, account: None, deadline_ms: 10_000, background: false, request: query("tracks 50") };
     let request = wire::encode(&call).expect("it encodes");
     let over = micros(2_000, || async {
         let bytes = instance.call(SearchCatalog::NAME, request.clone()).await.expect("a page");
@@ -134,7 +136,8 @@ async fn registry() -> (TempDir, Registry, CancellationToken) {
     let db = Db::connect(&config.database.url).await.expect("a database");
     db.migrate().await.expect("a schema");
     let shutdown = CancellationToken::new();
-    let start = Start { config, db, shutdown: shutdown.clone(), tasks: TaskTracker::new() };
+    let secrets = Arc::new(Secrets::load(&config, &db).await.expect("a key"));
+    let start = Start { config, db, secrets, shutdown: shutdown.clone(), tasks: TaskTracker::new() };
     let registry = Registry::start(start).await;
     registry.ready().await;
     (folder, registry, shutdown)

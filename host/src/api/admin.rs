@@ -1,5 +1,6 @@
 //! `/api/admin`: what admins see and do for everybody.
 
+pub mod accounts;
 pub mod audit;
 pub mod invites;
 pub mod keys;

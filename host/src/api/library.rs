@@ -241,7 +241,8 @@ pub struct Counts {
 }
 
 impl Counts {
-    fn add(&mut self, count: &Count) {
+    /// Adds what an account has of a kind.
+    pub fn add(&mut self, count: &Count) {
         let field = match count.kind.as_str() {
             "track" => &mut self.tracks,
             "album" => &mut self.albums,

@@ -10,7 +10,7 @@ use crate::{
     AppState,
     auth::Principal,
     error::{ApiError, ApiResult},
-    providers::Report,
+    providers::{Report, budget},
 };
 
 /// What the cursors of this list name.
@@ -62,5 +62,9 @@ pub async fn get_provider(
     let handle = app.providers.instances().into_iter().find(|handle| handle.id() == id);
     let handle =
         handle.ok_or_else(|| ApiError::not_found("provider_not_found", "no provider with this id is configured"))?;
-    Ok(Json(visible(&principal, handle.report())))
+    let mut report = handle.report();
+    if principal.is_admin() {
+        report.budget = budget::of_instance(&app, &handle).await?;
+    }
+    Ok(Json(visible(&principal, report)))
 }

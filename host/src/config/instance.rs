@@ -45,6 +45,29 @@ pub struct Instance {
     #[serde(default)]
     #[schemars(length(min = 1, max = 100))]
     pub label: Option<String>,
+    /// How often its service may be asked, where that is to differ from what the plugin says.
+    #[serde(default)]
+    pub budget: Budget,
+    /// How often the libraries of its accounts are read although nothing says that they changed, in seconds: 0 for never,
+    /// else at least 300. Six hours where it is not set; users may set another for their accounts.
+    #[serde(default)]
+    #[schemars(range(max = 31_536_000))]
+    pub pull_every_s: Option<u32>,
+}
+
+/// How often the service of an instance may be asked. What is not set is as the plugin says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Budget {
+    /// Requests in a window, over all accounts that share it; 0 for no limit.
+    #[schemars(range(max = 1_000_000))]
+    pub window_requests: Option<u32>,
+    /// The window, in seconds.
+    #[schemars(range(min = 1, max = 86400))]
+    pub window_s: Option<u64>,
+    /// Requests in any 24 hours, over all accounts that share the quota; 0 for no limit.
+    #[schemars(range(max = 10_000_000))]
+    pub daily_requests: Option<u32>,
 }
 
 fn enabled() -> bool {
@@ -67,6 +90,8 @@ impl std::fmt::Debug for Instance {
             .field("settings", &settings)
             .field("permissions", &self.permissions)
             .field("label", &self.label)
+            .field("budget", &self.budget)
+            .field("pull_every_s", &self.pull_every_s)
             .finish()
     }
 }

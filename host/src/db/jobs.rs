@@ -115,7 +115,7 @@ pub async fn find_pending(tx: &mut Tx, dedupe_key: &str) -> sqlx::Result<Option<
 pub async fn hasten(tx: &mut Tx, id: &str, now: i64, run_at: i64) -> sqlx::Result<()> {
     sqlx::query(
         "UPDATE jobs SET run_at = $2, state = CASE WHEN $2 > $3 THEN state ELSE 'queued' END
-         WHERE id = $1 AND run_at > $2 AND attempts = 0 AND state IN ('queued', 'waiting')",
+         WHERE id = $1 AND run_at > $2 AND attempts = 0 AND error IS NULL AND state IN ('queued', 'waiting')",
     )
     .bind(id.to_owned())
     .bind(run_at)

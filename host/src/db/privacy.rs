@@ -46,7 +46,7 @@ macro_rules! int {
 
 /// Everything that is held about a user, but for the libraries of their accounts. Columns named `at` or `…_at` are times,
 /// and those of [`JSON`] are documents. No secret and no hash of one is among them.
-pub const SECTIONS: [Section; 18] = [
+pub const SECTIONS: [Section; 19] = [
     text!(
         "profile",
         "id",
@@ -95,9 +95,20 @@ pub const SECTIONS: [Section; 18] = [
     text!(
         "accounts",
         "id",
-        "SELECT id, instance, label, state, state_code, state_detail, completeness, last_pull_at, last_complete_at,
-           created_at, updated_at
+        "SELECT id, instance, label, remote_key, state, state_code, state_detail, capabilities, checked_at, completeness,
+           last_pull_at, last_complete_at, pull_every_s, next_pull_at, created_at, updated_at,
+           (SELECT c.scopes FROM account_credentials c WHERE c.account_id = accounts.id) AS scopes,
+           (SELECT c.authorized_at FROM account_credentials c WHERE c.account_id = accounts.id) AS authorized_at,
+           (SELECT c.ends_at FROM account_credentials c WHERE c.account_id = accounts.id) AS ends_at,
+           (SELECT c.dead_code FROM account_credentials c WHERE c.account_id = accounts.id) AS dead_code,
+           (SELECT c.dead_detail FROM account_credentials c WHERE c.account_id = accounts.id) AS dead_detail
          FROM accounts WHERE owner = $1 AND id > $2"
+    ),
+    text!(
+        "setup_flows",
+        "id",
+        "SELECT id, instance, account_id, shared, state, result, code, detail, created_at, updated_at, expires_at
+         FROM setup_flows WHERE user_id = $1 AND id > $2"
     ),
     text!(
         "sync_runs",
@@ -170,7 +181,7 @@ pub const PLAYLISTS: Section = text!(
 );
 
 /// Columns that hold JSON.
-const JSON: [&str; 7] = ["data", "doc", "quota", "personal", "plan", "payload", "error"];
+const JSON: [&str; 9] = ["data", "doc", "quota", "personal", "plan", "payload", "error", "capabilities", "scopes"];
 
 /// A place in a section.
 #[derive(Clone, Debug)]
@@ -245,7 +256,7 @@ const AUDIT_PERSONAL: &str = "DELETE FROM audit_personal WHERE seq IN
 
 /// Statements that erase a user (`$1`), at most `$2` rows at a time. Each is run until it finds nothing more. What a plugin
 /// keeps for an account has to go before the account.
-pub const ERASE: [&str; 15] = [
+pub const ERASE: [&str; 17] = [
     "DELETE FROM jobs WHERE kind <> 'privacy.erase' AND id IN
        (SELECT id FROM jobs WHERE kind <> 'privacy.erase' AND (user_id = $1 OR subject = $1 OR payload LIKE '%' || $1 || '%'
           OR subject IN (SELECT id FROM accounts WHERE owner = $1)) LIMIT $2)",
@@ -255,6 +266,9 @@ pub const ERASE: [&str; 15] = [
     "DELETE FROM pull_runs WHERE id IN
        (SELECT r.id FROM pull_runs r JOIN accounts a ON a.id = r.account_id WHERE a.owner = $1 LIMIT $2)",
     EVENTS,
+    "DELETE FROM setup_flows WHERE id IN (SELECT id FROM setup_flows WHERE user_id = $1 LIMIT $2)",
+    "DELETE FROM account_credentials WHERE account_id IN
+       (SELECT c.account_id FROM account_credentials c JOIN accounts a ON a.id = c.account_id WHERE a.owner = $1 LIMIT $2)",
     "DELETE FROM accounts WHERE id IN (SELECT id FROM accounts WHERE owner = $1 LIMIT $2)",
     "DELETE FROM likes WHERE user_id = $1 AND uri IN (SELECT uri FROM likes WHERE user_id = $1 LIMIT $2)",
     "DELETE FROM plays WHERE id IN (SELECT id FROM plays WHERE user_id = $1 LIMIT $2)",
@@ -386,6 +400,9 @@ pub const REVOKED_KEYS: &str = "DELETE FROM api_keys WHERE id IN
 /// For [`forget`]: invitations by their use or their end.
 pub const ENDED_INVITES: &str = "DELETE FROM invites WHERE id IN
     (SELECT id FROM invites WHERE COALESCE(used_at, expires_at) < $1 LIMIT $2)";
+/// For [`forget`]: accounts that were being connected, by the end of that.
+pub const ENDED_FLOWS: &str = "DELETE FROM setup_flows WHERE id IN
+    (SELECT id FROM setup_flows WHERE expires_at < $1 LIMIT $2)";
 /// For [`forget`]: failed sign-ins, by name and address.
 pub const OLD_SIGN_IN_FAILURES: &str = "DELETE FROM sign_in_failures WHERE (name_key, address) IN
     (SELECT name_key, address FROM sign_in_failures WHERE last_at < $1 LIMIT $2)";

@@ -9,6 +9,7 @@ use crate::{
     AppState,
     db::{self, now_ms},
     privacy,
+    providers::budget,
 };
 
 /// How long ended jobs stay on record, in milliseconds.
@@ -31,17 +32,18 @@ pub(super) async fn run(app: &AppState, shutdown: &CancellationToken) {
 }
 
 /// Forgets what is too old at a time (Unix milliseconds): ended jobs after thirty days, events after
-/// `events.retention_days`, and what `privacy` names. Stops early when the host does.
+/// `events.retention_days`, the use of budgets after a day, and what `privacy` names. Stops early when the host does.
 ///
 /// # Errors
 /// When the database fails. What was deleted until then stays deleted.
 pub async fn clear(app: &AppState, now: i64) -> sqlx::Result<()> {
     let keep_events = i64::from(app.config.events.retention_days) * DAY;
-    let (mut jobs, mut events) = (true, true);
-    while (jobs || events) && !app.shutdown.is_cancelled() {
+    let (mut jobs, mut events, mut budgets) = (true, true, true);
+    while (jobs || events || budgets) && !app.shutdown.is_cancelled() {
         let mut tx = app.db.write().await?;
         jobs = jobs && db::jobs::forget_finished(&mut tx, now - KEEP_FINISHED, BATCH).await? > 0;
         events = events && db::events::forget(&mut tx, now - keep_events, BATCH).await? > 0;
+        budgets = budgets && budget::forget(&mut tx, now, BATCH).await? > 0;
         tx.commit().await?;
     }
     privacy::clear(app, now).await

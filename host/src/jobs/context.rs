@@ -7,8 +7,9 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
+use zotify_plugin_api::{ErrorKind, ProviderError};
 
-use super::JobId;
+use super::{JobError, JobId};
 use crate::{
     AppState,
     db::{self, Tx},
@@ -18,6 +19,8 @@ use crate::{
 const LOG_LINES: i64 = 200;
 /// Characters that a line of a job's log keeps.
 const LOG_LINE_LENGTH: usize = 1000;
+/// The longest wait that a job does not end for.
+const WAIT_OUT: Duration = Duration::from_secs(60);
 /// Progress is written no more often than this.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 
@@ -103,6 +106,20 @@ impl JobContext {
     /// may. A job that goes on is dropped some seconds later.
     pub fn cancelled(&self) -> &CancellationToken {
         &self.cancelled
+    }
+
+    /// Waits where a service asks to, if that is worth it in the middle of something that would have to start over: at most
+    /// a minute. Answers whether to ask again.
+    ///
+    /// # Errors
+    /// [`JobError::Cancelled`].
+    pub async fn wait_out(&self, error: &ProviderError) -> Result<bool, JobError> {
+        let wait = error.retry_after_ms.map(Duration::from_millis).filter(|wait| *wait <= WAIT_OUT);
+        let Some(wait) = wait.filter(|_| error.kind == ErrorKind::RateLimited) else { return Ok(false) };
+        tokio::select! {
+            () = self.cancelled.cancelled() => Err(JobError::Cancelled),
+            () = tokio::time::sleep(wait) => Ok(true),
+        }
     }
 
     fn may_report(&self) -> bool {

@@ -141,7 +141,12 @@ impl Pull {
             let account = lookup::account_of(&handle, &self.account.id);
             let LikesPage { likes, next } = tokio::select! {
                 () = self.ctx.cancelled().cancelled() => return Err(JobError::Cancelled),
-                page = handle.call::<method::ListLikes>(account, Lane::Job, request) => page?,
+                page = handle.call::<method::ListLikes>(account, Lane::Job, request) => match page {
+                    Ok(page) => page,
+                    // Another run would start over.
+                    Err(error) if cursor.is_some() && self.ctx.wait_out(&error).await? => continue,
+                    Err(error) => return Err(error.into()),
+                },
             };
             self.store(likes).await?;
             let Some(next) = next else { return Ok(()) };

@@ -110,7 +110,12 @@ async fn read(ctx: &JobContext, account: &Account, taken: Option<i64>) -> Result
         let call = handle.call::<method::ListPlays>(lookup::account_of(&handle, &account.id), Lane::Job, request);
         let PlaysPage { plays: page, next } = tokio::select! {
             () = ctx.cancelled().cancelled() => return Err(JobError::Cancelled),
-            page = call => page?,
+            page = call => match page {
+                Ok(page) => page,
+                // Another run would start over.
+                Err(error) if cursor.is_some() && ctx.wait_out(&error).await? => continue,
+                Err(error) => return Err(error.into()),
+            },
         };
         let (mut known, mut fresh) = (false, false);
         for play in page.rows.into_iter().filter_map(|play| keep(play, &account.instance)) {

@@ -18,8 +18,10 @@ use zotify_plugin_api::{
 
 use crate::{
     accounts::{self, Account},
+    connect,
     db::pull_runs::{self, Ending},
     jobs::{Job, JobContext, JobError},
+    mirror::schedule,
     providers::{InstanceHandle, Lane, State},
     register_job,
 };
@@ -242,10 +244,17 @@ impl Pull {
     /// Calls the provider, unless the job is to stop.
     async fn call<M: method::Method>(&self, request: M::Request) -> Result<Result<M::Reply, ProviderError>, JobError> {
         let account = self.can.signs_in.then_some(self.account.id.as_str());
-        tokio::select! {
-            () = self.ctx.cancelled().cancelled() => Err(JobError::Cancelled),
-            reply = self.ctx.app.providers.call::<M>(&self.account.instance, account, Lane::Job, request) => Ok(reply),
+        let reply = tokio::select! {
+            () = self.ctx.cancelled().cancelled() => return Err(JobError::Cancelled),
+            reply = self.ctx.app.providers.call::<M>(&self.account.instance, account, Lane::Job, request) => reply,
+        };
+        if let Some(error) = reply.as_ref().err().filter(|error| error.kind == ErrorKind::AuthRequired) {
+            let mut tx = self.ctx.app.db.write().await?;
+            connect::check::must_sign_in(&mut tx, &self.account, error).await?;
+            tx.commit().await?;
+            self.ctx.app.recent_accounts.forget();
         }
+        Ok(reply)
     }
 
     /// A provider that refuses where to go on is asked from the start of the step, then from the start of the library.
@@ -281,6 +290,7 @@ impl Pull {
         };
         crate::db::items::give_up_marks(&mut tx, &self.account.id, &self.at.run).await?;
         pull_runs::end(&mut tx, &self.at.run, ending).await?;
+        schedule::set_next(&self.ctx.app, &mut tx, &self.account).await?;
         tx.commit().await
     }
 }

@@ -14,6 +14,7 @@ use ulid::Ulid;
 use super::{JobContext, JobError, JobKind, clear, context::clean, later};
 use crate::{
     App, AppState,
+    api::rfc3339,
     db::{
         Dialect, Tx, clock,
         jobs::lease::{self, Claim},
@@ -265,6 +266,9 @@ async fn record(
             let run_at = later(now, after.unwrap_or_else(|| backoff(claim.attempts)));
             lease::retry(&mut tx, &claim.id, owner, run_at, &error_json(code, detail)).await?;
         }
+        Err(JobError::Wait { after, code, detail }) => {
+            ended.wait(&mut tx, *after, &error_json(code, detail)).await?;
+        }
         Err(JobError::Retry { code, detail, .. } | JobError::Fail { code, detail }) => {
             ended.finish(&mut tx, "failed", Some((code, detail))).await?;
         }
@@ -281,6 +285,21 @@ struct Ended<'a> {
 }
 
 impl Ended<'_> {
+    /// Puts the job back until the service may be asked again. Where the service did not say when, and the job did not get
+    /// on since it was claimed, that is a failed attempt.
+    async fn wait(&self, tx: &mut Tx, after: Option<Duration>, error: &str) -> sqlx::Result<()> {
+        let Self { claim, owner, now } = self;
+        let free = after.is_some() || lease::checkpoint(tx, &claim.id).await? != claim.checkpoint;
+        if !free && claim.attempts >= claim.max_attempts {
+            lease::finish(tx, &claim.id, owner, *now, "failed", Some(error)).await?;
+            return announce(tx, &claim.id, &claim.kind, "failed", claim.user_id.as_deref()).await;
+        }
+        let run_at = later(*now, after.unwrap_or_else(|| backoff(claim.attempts)));
+        let message = format!("the service asks to wait until {}", rfc3339(run_at));
+        lease::retry(tx, &claim.id, owner, run_at, error).await?;
+        lease::note_wait(tx, &claim.id, &message, free).await
+    }
+
     async fn finish(&self, tx: &mut Tx, state: &str, error: Option<(&str, &str)>) -> sqlx::Result<()> {
         let Self { claim, owner, now } = self;
         let error = error.map(|(code, detail)| error_json(code, detail));

@@ -25,6 +25,12 @@ pub(super) fn allowed(purpose: Purpose, content_type: &str) -> Option<String> {
     (fine && token(subtype)).then_some(essence)
 }
 
+/// Whether it says of itself that it is a text: what a service answers in place of audio when something is wrong.
+pub(super) fn is_text(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence.starts_with("text/") || matches!(essence.as_str(), "application/json" | "application/xml")
+}
+
 /// The usual extension of a media type.
 pub(super) fn extension(content_type: &str) -> &'static str {
     match content_type {
@@ -87,6 +93,12 @@ mod tests {
         ] {
             assert_eq!(allowed(purpose, content_type), None, "{content_type}");
         }
+    }
+
+    #[test]
+    fn texts_are_no_audio() {
+        assert!(["text/html; charset=utf-8", "Application/JSON", "text/xml"].iter().all(|text| is_text(text)));
+        assert!(!["audio/ogg", "application/octet-stream", "application/ogg", ""].iter().any(|audio| is_text(audio)));
     }
 
     #[test]

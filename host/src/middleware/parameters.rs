@@ -21,6 +21,9 @@ const SIMILAR: f64 = 0.8;
 /// Where endpoints are strict. Probes and pages outside may be asked with whatever a monitor or browser adds.
 const STRICT: &str = "/api/";
 
+/// Where a service adds what it likes.
+const LOOSE: &str = "/callback";
+
 /// A method, and the query parameters that it takes.
 type Endpoint = (Method, Vec<String>);
 
@@ -31,7 +34,7 @@ pub struct Parameters(Arc<HashMap<String, Vec<Endpoint>>>);
 impl Parameters {
     /// Those that the API's document names.
     pub fn of(document: &OpenApi) -> Self {
-        let strict = document.paths.paths.iter().filter(|(path, _)| path.starts_with(STRICT));
+        let strict = document.paths.paths.iter().filter(|(path, _)| path.starts_with(STRICT) && !path.ends_with(LOOSE));
         Self(Arc::new(strict.map(|(path, item)| (path.clone(), methods(item))).collect()))
     }
 

@@ -13,7 +13,7 @@ pub enum Held {
 use Held::{In, Not};
 
 /// Table, column, and where it is. A column belongs to a user when it names one, or names a row that belongs to one.
-pub const COLUMNS: [(&str, &str, Held); 29] = [
+pub const COLUMNS: [(&str, &str, Held); 33] = [
     ("users", "name_key", Not("the name in `profile`, folded")),
     ("sessions", "user_id", In("sessions")),
     ("refresh_tokens", "session_id", Not("hashes of secrets; their session is in `sessions`")),
@@ -22,6 +22,14 @@ pub const COLUMNS: [(&str, &str, Held); 29] = [
     ("jobs", "user_id", In("jobs")),
     ("job_log", "job_id", In("job_log")),
     ("accounts", "owner", In("accounts")),
+    (
+        "account_credentials",
+        "account_id",
+        Not("tokens of the service; since when and for what they are is in `accounts`"),
+    ),
+    ("setup_flows", "user_id", In("setup_flows")),
+    ("setup_flows", "account_id", In("setup_flows")),
+    ("budget_use", "account_id", Not("counts of requests by the hour, kept for a day")),
     ("libraries", "account_id", In("library")),
     ("items", "library", In("library")),
     ("item_artists", "item_id", Not("drawn from the items in `library`")),

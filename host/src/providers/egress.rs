@@ -97,7 +97,7 @@ impl Egress {
         Self { clients: Some(clients), hosts: grants.hosts.clone().into(), public_internet: grants.public_internet }
     }
 
-    /// Sends a request and follows redirects, each checked; answers when the head of the answer is there. The body is
+    /// Sends a request and follows redirects, each checked, unless the request wants to see them; answers when the head of the answer is there. The body is
     /// not limited: the caller does that.
     ///
     /// # Errors
@@ -120,6 +120,9 @@ impl Egress {
                 sending = sending.body(body.clone());
             }
             let response = sending.send().await.map_err(|e| send_error(&e))?;
+            if request.no_redirects {
+                return Ok(response);
+            }
             let Some(next) = redirect_of(&response, &url)? else { return Ok(response) };
             if next.origin() != url.origin() {
                 headers = headers::for_foreign_origin(&headers);
@@ -131,6 +134,16 @@ impl Egress {
             url = next;
         }
         Err(ProviderError::new(ErrorKind::BadUpstream, "the service redirects in circles"))
+    }
+
+    /// Refuses what would not be sent.
+    ///
+    /// # Errors
+    /// `permission_denied` for an address that is not granted, `invalid_request` for what is none.
+    pub(super) fn check(&self, request: &HttpRequest) -> Result<()> {
+        let url = Url::parse(&request.url).map_err(|_| ProviderError::invalid("the address is no URL"))?;
+        headers::sendable(&request.headers)?;
+        self.client_for(&url).map(drop)
     }
 
     /// The client that may connect to the address.

@@ -26,6 +26,7 @@ use zotify_plugin_api::{
 
 use super::{
     breaker::{self, Breaker},
+    budget::Limits,
     egress::Egress,
     grants::Permission,
     health::{Health, State},
@@ -198,6 +199,11 @@ impl InstanceHandle {
     /// The way to addresses that the plugin names.
     pub fn egress(&self) -> &Egress {
         self.loaded.get().map_or(&self.closed, |loaded| &loaded.egress)
+    }
+
+    /// How often its service may be asked.
+    pub fn budget_limits(&self) -> Limits {
+        Limits::of(self.manifest().and_then(|manifest| manifest.limits.budget), &self.config.budget)
     }
 
     /// Lowers the calls in flight to what the manifest wishes.

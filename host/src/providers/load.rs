@@ -2,10 +2,11 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use zotify_plugin_api::{CreateRequest, LibraryManifest, PROTOCOL, Permissions, SignIn};
+use zotify_plugin_api::{BudgetLimits, CreateRequest, LibraryManifest, PROTOCOL, Permissions, SignIn};
 
 use super::{
     Registry,
+    budget::Limits,
     egress::Egress,
     grants::{self, Asked, Grants, Roots},
     health::State,
@@ -14,7 +15,7 @@ use super::{
     library::{self, Catalogue, Finder, Found},
     own_program,
     refusal::{Code, Refusal},
-    services::Services,
+    services::{Means, Services},
     settings,
     supervisor::{Plan, Supervisor},
     trust,
@@ -71,7 +72,15 @@ impl Registry {
             Part::Automation(manifest) => manifest.triggers.iter().map(|t| t.name.clone()).collect(),
             Part::Provider(_) => Vec::new(),
         };
-        let services = Services::new(handle.id(), inner.db.clone(), egress.clone(), inner.notices.clone(), triggers);
+        let means = Means {
+            db: inner.db.clone(),
+            secrets: Arc::clone(&inner.secrets),
+            egress: egress.clone(),
+            limits: Limits::of(part.budget(), &config.budget),
+            notices: inner.notices.clone(),
+            triggers,
+        };
+        let services = Services::new(handle.id(), means);
         let create = CreateRequest {
             instance: handle.id().to_owned(),
             part: part.id().to_owned(),
@@ -185,6 +194,13 @@ impl Part {
         match self {
             Self::Provider(m) => &m.permissions,
             Self::Automation(m) => &m.permissions,
+        }
+    }
+
+    fn budget(&self) -> Option<BudgetLimits> {
+        match self {
+            Self::Provider(m) => m.limits.budget,
+            Self::Automation(_) => None,
         }
     }
 

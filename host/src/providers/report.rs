@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use zotify_plugin_api::{CapabilityState, LibraryKind, SignIn, Stage, capability};
 
 use super::{
+    budget::InstanceBudget,
     grants::Permission,
     health::State,
     instance::{InstanceHandle, Part},
@@ -60,6 +61,8 @@ pub struct Report {
     pub calls_in_flight: usize,
     /// How often its process was started again.
     pub restarts: u64,
+    /// How much of what its service allows is used up; for admins, and null in lists.
+    pub budget: Option<InstanceBudget>,
     /// What an admin should know although it runs.
     pub warnings: Vec<String>,
     /// Why it does not run; while it does, how it ended not long ago.
@@ -107,6 +110,7 @@ impl Report {
     #[must_use]
     pub fn for_users(mut self) -> Self {
         (self.source, self.permissions, self.warnings) = (None, Vec::new(), Vec::new());
+        self.budget = None;
         if let Some(problem) = &mut self.problem {
             problem.detail = "the server's admin can see what is wrong".into();
         }
@@ -151,6 +155,7 @@ impl InstanceHandle {
             breaker: self.breaker_report(),
             calls_in_flight: self.in_flight(),
             restarts: now.restarts,
+            budget: None,
             warnings: self.warnings(),
             problem: now
                 .problem

@@ -3,6 +3,7 @@
 mod events;
 mod kv;
 mod log;
+mod vault;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -11,12 +12,24 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
-use zotify_plugin_api::{ProviderError, Result, service, wire};
+use zotify_plugin_api::{
+    ProviderError, Result,
+    service::{self, HttpRequest},
+    wire,
+};
 
 pub(super) use log::printable;
 
-use super::{Notice, egress::Egress, rate::Bucket};
-use crate::db::{Db, now_ms};
+use super::{
+    Notice,
+    budget::{Budgets, Limits},
+    egress::Egress,
+    rate::Bucket,
+};
+use crate::{
+    db::{Db, now_ms},
+    secrets::Secrets,
+};
 
 /// The longest that a plugin may ask to sleep.
 const MAX_SLEEP: Duration = Duration::from_secs(24 * 3600);
@@ -31,7 +44,9 @@ const STORAGE_CALLS: usize = 2;
 pub(super) struct Services {
     instance: String,
     db: Db,
+    secrets: Arc<Secrets>,
     egress: Egress,
+    budgets: Budgets,
     http: Arc<Semaphore>,
     storage: Arc<Semaphore>,
     notices: broadcast::Sender<Notice>,
@@ -41,17 +56,25 @@ pub(super) struct Services {
     event_rate: Mutex<Bucket>,
 }
 
+/// What the services of an instance are made of.
+pub(super) struct Means {
+    pub(super) db: Db,
+    pub(super) secrets: Arc<Secrets>,
+    pub(super) egress: Egress,
+    pub(super) limits: Limits,
+    pub(super) notices: broadcast::Sender<Notice>,
+    /// The triggers that its manifest declares.
+    pub(super) triggers: Vec<String>,
+}
+
 impl Services {
-    pub(super) fn new(
-        instance: &str,
-        db: Db,
-        egress: Egress,
-        notices: broadcast::Sender<Notice>,
-        triggers: Vec<String>,
-    ) -> Self {
+    pub(super) fn new(instance: &str, means: Means) -> Self {
+        let Means { db, secrets, egress, limits, notices, triggers } = means;
         Self {
             instance: instance.to_owned(),
+            budgets: Budgets::new(instance, db.clone(), limits),
             db,
+            secrets,
             egress,
             http: Arc::new(Semaphore::new(HTTP_CALLS)),
             storage: Arc::new(Semaphore::new(STORAGE_CALLS)),
@@ -68,6 +91,8 @@ impl Services {
         let turns = match service {
             service::HTTP_SEND => &self.http,
             service::KV_GET | service::KV_PUT_MANY | service::KV_SCAN => &self.storage,
+            // A refresh waits for others, and takes turns only to look.
+            service::VAULT_GET | service::VAULT_PUT | service::VAULT_END => &self.storage,
             _ => return None,
         };
         Arc::clone(turns).acquire_owned().await.ok()
@@ -85,14 +110,23 @@ impl Services {
                 tokio::time::sleep(Duration::from_millis(decode(payload)?).min(MAX_SLEEP)).await;
                 answer(&())
             }
+            service::VAULT_GET => answer(&self.vault_get(decode(payload)?).await?),
+            service::VAULT_REFRESH => answer(&self.vault_refresh(decode(payload)?).await?),
+            service::VAULT_PUT => answer(&self.vault_put(decode(payload)?).await?),
+            service::VAULT_END => answer(&self.vault_end(decode(payload)?).await?),
             service::EVENTS_EMIT => answer(&self.emit(decode(payload)?)?),
             _ => Err(ProviderError::unsupported("this host service").with_code("unknown_service")),
         }
     }
 
     async fn http_send(&self, payload: &[u8]) -> Result<Vec<u8>> {
-        let request = decode(payload)?;
-        answer(&self.egress.send(&request).await?)
+        let request: HttpRequest = decode(payload)?;
+        let Some(budget) = &request.budget else { return answer(&self.egress.send(&request).await?) };
+        self.egress.check(&request)?;
+        let taken = self.budgets.take(budget).await?;
+        let response = self.egress.send(&request).await?;
+        self.budgets.heard(&taken, &response).await;
+        answer(&response)
     }
 
     /// Writes an encoded `LogRecord` to the host's log.

@@ -8,7 +8,8 @@ use crate::{
     audit::marks,
     auth::tokens,
     backup::{self, Kind},
-    db::Tx,
+    connect,
+    db::{self, Tx, credentials},
 };
 
 /// A table's column with sealed values.
@@ -24,7 +25,7 @@ struct Place {
     context: fn(&str) -> String,
 }
 
-const PLACES: [Place; 2] = [
+const PLACES: [Place; 4] = [
     Place {
         table: "host_state",
         select: "SELECT key, value FROM host_state WHERE key IN ('secrets.canary', 'auth.link_key', 'audit.seal', 'audit.anchor')",
@@ -39,7 +40,27 @@ const PLACES: [Place; 2] = [
         delete: "DELETE FROM signing_keys",
         context: tokens::keys::context,
     },
+    Place {
+        table: "account_credentials",
+        select: "SELECT account_id, sealed FROM account_credentials",
+        update: "UPDATE account_credentials SET sealed = $1 WHERE account_id = $2",
+        delete: "DELETE FROM account_credentials",
+        context: credentials::context,
+    },
+    Place {
+        table: "setup_flows",
+        select: "SELECT id, sealed FROM setup_flows WHERE sealed IS NOT NULL",
+        update: "UPDATE setup_flows SET sealed = $1 WHERE id = $2",
+        delete: "DELETE FROM setup_flows WHERE sealed IS NOT NULL",
+        context: connect::context,
+    },
 ];
+
+/// Whoever's credentials are gone has to sign in again.
+const SIGN_IN_AGAIN: &str =
+    "UPDATE accounts SET state = 'auth_required', state_code = 'secrets_reset', next_pull_at = NULL,
+       state_detail = 'the secrets of this server were given up, and the sign-in with them'
+     WHERE id IN (SELECT account_id FROM account_credentials)";
 
 /// What plugins keep is theirs, and nothing that the host sealed.
 const OF_PLUGINS: &str = "plugin_kv";
@@ -83,10 +104,11 @@ async fn nothing_left(tx: &mut Tx, old: &Secrets) -> Result<(), RotateError> {
 /// Drops everything that was sealed, and starts anew with a key; answers how many values there were.
 pub(super) async fn give_up(tx: &mut Tx, new: &Secrets) -> Result<u64, RotateError> {
     let mut count = 0;
+    sqlx::query(SIGN_IN_AGAIN).execute(&mut **tx).await?;
     for place in &PLACES {
         count += sqlx::query(place.delete).execute(&mut **tx).await?.rows_affected();
     }
-    crate::db::state::set(tx, CANARY, &new.seal(CANARY, b"zotify")?).await?;
+    db::state::set(tx, CANARY, &new.seal(CANARY, b"zotify")?).await?;
     marks::anchor_anew(tx, new).await?;
     Ok(count)
 }

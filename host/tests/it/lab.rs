@@ -12,6 +12,7 @@ use zotify_host::{
     config::Config,
     db::Db,
     providers::{InstanceHandle, Lane, Registry, Report, Start, State},
+    secrets::Secrets,
 };
 use zotify_plugin_api::{Item, PageRequest, Result, Search, method::SearchCatalog};
 
@@ -74,7 +75,8 @@ impl Bench {
         let db = Db::connect(&config.database.url).await.unwrap();
         db.migrate().await.unwrap();
         let shutdown = CancellationToken::new();
-        let start = Start { config, db: db.clone(), shutdown: shutdown.clone(), tasks: TaskTracker::new() };
+        let secrets = Arc::new(Secrets::load(&config, &db).await.unwrap());
+        let start = Start { config, db: db.clone(), secrets, shutdown: shutdown.clone(), tasks: TaskTracker::new() };
         let registry = Registry::start(start).await;
         Lab { dir: self.0, registry, db, shutdown }
     }

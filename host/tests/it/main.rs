@@ -6,11 +6,13 @@
 mod lab;
 mod starred;
 mod support;
+mod tokens;
 
 mod accounts;
 mod audit;
 mod auth;
 mod backup;
+mod budget;
 mod catalogue;
 mod cli;
 mod connections;
@@ -47,3 +49,4 @@ mod strangers;
 mod supervisor;
 mod throttle;
 mod users;
+mod vault;

@@ -1,4 +1,6 @@
-//! Music that others made, where `make peers` fetched it.
+//! Music and servers that others made, where `make peers` fetched them.
+
+mod subsonic;
 
 use std::{
     collections::BTreeMap,
@@ -44,18 +46,12 @@ fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     found
 }
 
-/// A whole album collection of real Ogg Vorbis: every file is a track with artist and title, and its bytes arrive as
-/// they are, also in two ranges.
-#[tokio::test]
-async fn singularity_music_is_served_byte_identical() {
-    let Some(folder) = peer("singularity-music") else { return };
-    let host = scanned(&folder).await;
+/// Each of the tracks is another file of the folder, also when it is read in two ranges; none of the files is left.
+async fn byte_identical(host: &TestApp, folder: &Path, tracks: &[Value]) {
     let mut on_disk: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
-    for file in files(&folder, "ogg") {
+    for file in files(folder, "ogg") {
         *on_disk.entry(std::fs::read(file).unwrap()).or_default() += 1;
     }
-    let tracks = host.get("/api/library/tracks?limit=200").await.expect(200);
-    let tracks = tracks["data"].as_array().unwrap();
     assert_eq!(tracks.len(), on_disk.values().sum::<usize>());
     for track in tracks {
         assert!(track["artists"][0]["name"].is_string() && track["album"]["title"].is_string(), "{track}");
@@ -68,6 +64,16 @@ async fn singularity_music_is_served_byte_identical() {
         *left -= 1;
     }
     assert!(on_disk.values().all(|left| *left == 0));
+}
+
+/// A whole album collection of real Ogg Vorbis: every file is a track with artist and title, and its bytes arrive as
+/// they are, also in two ranges.
+#[tokio::test]
+async fn singularity_music_is_served_byte_identical() {
+    let Some(folder) = peer("singularity-music") else { return };
+    let host = scanned(&folder).await;
+    let tracks = host.get("/api/library/tracks?limit=200").await.expect(200);
+    byte_identical(&host, &folder, tracks["data"].as_array().unwrap()).await;
 }
 
 /// Odd and damaged files: nothing panics, every skip is named with its reason, the rest is in the library.

@@ -135,8 +135,7 @@ impl HttpResponse {
             _ => ErrorKind::BadUpstream,
         };
         let mut error = ProviderError::new(kind, format!("the service answered with status {}", self.status));
-        error.retry_after_ms =
-            self.header("retry-after").and_then(|s| s.trim().parse::<u64>().ok()).map(|s| s.saturating_mul(1000));
+        error.retry_after_ms = self.header("retry-after").and_then(retry_after_ms);
         Err(error)
     }
 
@@ -147,5 +146,22 @@ impl HttpResponse {
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.body)
             .map_err(|e| ProviderError::new(ErrorKind::BadUpstream, format!("the service's JSON cannot be read: {e}")))
+    }
+}
+
+/// Seconds, also with a fraction.
+fn retry_after_ms(value: &str) -> Option<u64> {
+    let wait = Duration::try_from_secs_f64(value.trim().parse().ok()?).ok()?;
+    u64::try_from(wait.as_millis()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::retry_after_ms;
+
+    #[test]
+    fn waits_are_seconds_with_or_without_a_fraction() {
+        assert_eq!(["7", " 1.5 ", "0"].map(retry_after_ms), [Some(7000), Some(1500), Some(0)]);
+        assert_eq!(["-1", "soon", "NaN", "1e300"].map(retry_after_ms), [None; 4]);
     }
 }

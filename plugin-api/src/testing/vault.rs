@@ -102,14 +102,16 @@ impl Vaults {
         entry
     }
 
-    pub(super) fn end(&mut self, end: VaultEnd) -> Result<()> {
+    pub(super) fn end(&mut self, end: VaultEnd, now_ms: i64) -> Result<()> {
         let stored = self.stored(&end.account)?;
         if stored.owns(end.lease.as_ref()) {
             stored.lease = None;
         }
+        // Another one who has the turn will find out.
         if let Some(code) = end.code
             && stored.version <= end.version
             && stored.dead.is_none()
+            && !stored.leased(now_ms)
         {
             stored.dead = Some((code, end.detail));
             stored.lease = None;

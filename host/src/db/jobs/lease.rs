@@ -213,6 +213,32 @@ pub async fn retry(tx: &mut Tx, id: &str, owner: &str, run_at: i64, error: &str)
     Ok(done.rows_affected() > 0)
 }
 
+/// Where a job goes on from, JSON.
+///
+/// # Errors
+/// When the database fails.
+pub async fn checkpoint(tx: &mut Tx, id: &str) -> sqlx::Result<Option<String>> {
+    let row: Option<(Option<String>,)> = sqlx::query_as("SELECT checkpoint FROM jobs WHERE id = $1")
+        .bind(id.to_owned())
+        .fetch_optional(&mut **tx)
+        .await?;
+    Ok(row.and_then(|(checkpoint,)| checkpoint))
+}
+
+/// Says why a job that was just put back waits; with `free`, its attempt does not count.
+///
+/// # Errors
+/// When the database fails.
+pub async fn note_wait(tx: &mut Tx, id: &str, message: &str, free: bool) -> sqlx::Result<()> {
+    sqlx::query("UPDATE jobs SET message = $2, attempts = attempts - $3 WHERE id = $1 AND state = 'waiting'")
+        .bind(id.to_owned())
+        .bind(message.to_owned())
+        .bind(i64::from(free))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 /// Puts a job back because the node stops or lost touch: the attempt does not count.
 ///
 /// # Errors

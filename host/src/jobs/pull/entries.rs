@@ -17,6 +17,8 @@ use crate::{
 
 /// Longer playlists are not read.
 const MAX_ENTRIES: usize = 20_000;
+/// How often reading one of them waits for the service.
+const MAX_WAITS: u32 = 100;
 
 /// What the pages of a playlist come to.
 #[derive(Default)]
@@ -54,13 +56,18 @@ impl Pull {
             return Err(fail("invalid_uri", "a stored playlist has no valid address"));
         };
         let mut read = Entries::default();
-        let mut cursor = None;
+        let (mut cursor, mut waits) = (None, 0);
         // Pages may be empty, but then there is an end to them, too.
         for _ in 0..MAX_ENTRIES {
             let page = PageRequest { cursor: cursor.clone(), limit: 0 };
             let request = PlaylistItems { uri: uri.clone(), locator: due.locator.clone(), page };
             let page = match self.call::<method::ListPlaylistItems>(request).await? {
                 Ok(page) => page,
+                // What was read of the playlist is stored at its end only.
+                Err(error) if cursor.is_some() && waits < MAX_WAITS && self.ctx.wait_out(&error).await? => {
+                    waits += 1;
+                    continue;
+                }
                 Err(error) => return Ok(Err(error)),
             };
             read.dropped += super::page::count(page.entries.rejected.len());

@@ -16,6 +16,7 @@ use crate::{
     events::{self, Event},
     jobs::{self, JobError},
     likes,
+    mirror::schedule,
 };
 
 /// A run may remove this many items without asking.
@@ -36,6 +37,7 @@ impl Pull {
         pull_runs::end(&mut tx, &self.at.run, ending).await?;
         items::forget_unnamed(&mut tx, &self.account.id).await?;
         accounts::pulled(&mut tx, &self.account.id, self.next_token(), completeness).await?;
+        schedule::set_next(&self.ctx.app, &mut tx, &self.account).await?;
         self.at.step = Step::Done;
         self.ctx.save_checkpoint(&mut tx, &self.at).await?;
         self.go_on(&mut tx).await?;

@@ -94,12 +94,24 @@ mod tests {
     use tokio::sync::broadcast;
 
     use super::*;
-    use crate::{db::Db, providers::egress::Egress};
+    use crate::{
+        db::Db,
+        providers::{budget::Limits, egress::Egress, services::Means},
+        secrets::Secrets,
+    };
 
     async fn services(folder: &tempfile::TempDir, instance: &str) -> Services {
         let db = Db::connect(&format!("sqlite://{}", folder.path().join("test.db").display())).await.unwrap();
         db.migrate().await.unwrap();
-        Services::new(instance, db, Egress::closed(), broadcast::Sender::new(1), Vec::new())
+        let means = Means {
+            db,
+            secrets: Secrets::from_key(&[7; 32]).unwrap().into(),
+            egress: Egress::closed(),
+            limits: Limits::default(),
+            notices: broadcast::Sender::new(1),
+            triggers: Vec::new(),
+        };
+        Services::new(instance, means)
     }
 
     fn put(entries: &[(&str, Option<&[u8]>)]) -> KvPut {

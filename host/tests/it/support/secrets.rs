@@ -125,7 +125,8 @@ fn fields(value: &Value, name: Option<&str>, found: &mut impl FnMut(Option<&str>
     }
 }
 
-fn learn(secret: &str) {
+/// Takes note of a secret.
+pub fn learn(secret: &str) {
     let mut known = lock(&KNOWN);
     if secret.len() >= SHORTEST && !known.iter().any(|one| one == secret) {
         known.push(secret.to_owned());

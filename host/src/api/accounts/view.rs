@@ -1,0 +1,169 @@
+//! An account as its users see it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+use zotify_plugin_api::CapabilityState;
+
+use crate::{
+    App,
+    accounts::Account,
+    api::{library::Counts, rfc3339},
+    auth::Principal,
+    db::{self, credentials::SignedIn, items},
+    error::ApiResult,
+    mirror::schedule,
+};
+
+/// A connection to a music service.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Connection {
+    /// The account's id.
+    pub id: String,
+    /// The instance that it is at.
+    pub provider: String,
+    /// What people call it.
+    pub label: String,
+    /// Whether all users share it.
+    pub shared: bool,
+    /// Whether it is the caller's own.
+    pub owned_by_me: bool,
+    /// `ok`, `auth_required`, `restricted` or `failed`.
+    #[schema(example = "ok")]
+    pub state: String,
+    /// Why it is not `ok`.
+    pub state_code: Option<String>,
+    /// One sentence for people.
+    pub state_detail: Option<String>,
+    /// What to do about it.
+    pub remedy: Option<String>,
+    /// What it may do, by name.
+    pub capabilities: BTreeMap<String, CapabilityView>,
+    /// When the service was asked for that last, RFC 3339 UTC.
+    pub checked_at: Option<String>,
+    /// What was granted, as the service names it.
+    pub scopes: Vec<String>,
+    /// When somebody signed in, RFC 3339 UTC.
+    pub authorized_at: Option<String>,
+    /// Until when somebody has to sign in again, RFC 3339 UTC.
+    pub sign_in_again_by: Option<String>,
+    /// When its library was read last, RFC 3339 UTC.
+    pub last_pull_at: Option<String>,
+    /// When that saw all of it, RFC 3339 UTC.
+    pub last_complete_at: Option<String>,
+    /// How complete the last read was: `complete`, `partial` or `failed`.
+    pub completeness: Option<String>,
+    /// How often it is read by itself, in seconds; null: as the server's configuration says; 0: never.
+    pub pull_every_s: Option<i64>,
+    /// When it is read next, RFC 3339 UTC.
+    pub next_pull_at: Option<String>,
+    /// How often the service was and may be asked.
+    #[schema(value_type = Option<Object>)]
+    pub budget: Option<serde_json::Value>,
+    /// How much its library holds.
+    pub counts: Counts,
+}
+
+/// Whether something can be done, and why not.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CapabilityView {
+    /// `available`, `restricted` (not for this account now) or `unsupported` (never).
+    #[schema(example = "available")]
+    pub state: &'static str,
+    /// Why it is not available.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+}
+
+/// One account.
+pub(super) async fn one(app: &App, principal: &Principal, account: Account) -> ApiResult<Connection> {
+    let signed_in = db::credentials::signed_in(app.db.read(), &account.id).await?;
+    let counts = items::counts(app.db.read(), std::slice::from_ref(&account.id)).await?;
+    Ok(connection(app, principal, account, signed_in, &counts))
+}
+
+/// Several accounts.
+pub(super) async fn all(app: &App, principal: &Principal, accounts: Vec<Account>) -> ApiResult<Vec<Connection>> {
+    let ids: Vec<_> = accounts.iter().map(|account| account.id.clone()).collect();
+    let counts = items::counts(app.db.read(), &ids).await?;
+    let signed_in = db::credentials::of_accounts(app.db.read(), &ids).await?;
+    let mut signed_in: BTreeMap<_, _> = signed_in.into_iter().map(|one| (one.account_id.clone(), one)).collect();
+    let view = |account: Account| {
+        let own = signed_in.remove(&account.id);
+        connection(app, principal, account, own, &counts)
+    };
+    Ok(accounts.into_iter().map(view).collect())
+}
+
+fn connection(
+    app: &App,
+    principal: &Principal,
+    account: Account,
+    signed_in: Option<SignedIn>,
+    counts: &[items::Count],
+) -> Connection {
+    let mut own = Counts::default();
+    counts.iter().filter(|count| count.account_id == account.id).for_each(|count| own.add(count));
+    let scopes = signed_in.as_ref().and_then(|one| serde_json::from_str(&one.scopes).ok()).unwrap_or_default();
+    Connection {
+        shared: account.owner.is_none(),
+        owned_by_me: account.owner.as_deref() == Some(principal.user_id.as_str()),
+        remedy: remedy(&account),
+        capabilities: capabilities(app, &account),
+        checked_at: account.checked_at.map(rfc3339),
+        scopes,
+        authorized_at: signed_in.as_ref().map(|one| rfc3339(one.authorized_at)),
+        sign_in_again_by: signed_in.and_then(|one| one.ends_at).map(rfc3339),
+        last_pull_at: account.last_pull_at.map(rfc3339),
+        last_complete_at: account.last_complete_at.map(rfc3339),
+        next_pull_at: next_pull(app, &account).map(rfc3339),
+        budget: budget(app, &account),
+        counts: own,
+        id: account.id,
+        provider: account.instance,
+        label: account.label,
+        state: account.state,
+        state_code: account.state_code,
+        state_detail: account.state_detail,
+        completeness: account.completeness,
+        pull_every_s: account.pull_every_s,
+    }
+}
+
+/// When it is read next; none while that is never.
+fn next_pull(app: &App, account: &Account) -> Option<i64> {
+    schedule::every(app, account).and(account.next_pull_at)
+}
+
+/// How often the service was and may be asked for this account: what keeps the budgets says it here.
+fn budget(_app: &App, _account: &Account) -> Option<serde_json::Value> {
+    None
+}
+
+fn remedy(account: &Account) -> Option<String> {
+    let remedy = match account.state.as_str() {
+        "ok" => return None,
+        "auth_required" => "sign in again: POST /api/accounts/flows with this account's id as `account`",
+        "restricted" => "the service does not allow it; see the detail, change it there, then check the account again",
+        _ => "see the detail; once that is mended, check the account again",
+    };
+    Some(remedy.to_owned())
+}
+
+/// What the provider declares, with what the last check said of it.
+fn capabilities(app: &App, account: &Account) -> BTreeMap<String, CapabilityView> {
+    let checked = account.capabilities.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let checked: BTreeMap<String, CapabilityState> = checked.unwrap_or_default();
+    let handle = app.providers.get(&account.instance);
+    let declared = handle.as_ref().and_then(|handle| handle.manifest()).map(|manifest| manifest.capabilities.clone());
+    let view = |name: String| {
+        let (state, code) = match checked.get(&name) {
+            Some(CapabilityState::Restricted { code }) => ("restricted", Some(code)),
+            Some(CapabilityState::Unsupported { code }) => ("unsupported", Some(code)),
+            _ => ("available", None),
+        };
+        (name, CapabilityView { state, code: code.filter(|code| !code.is_empty()).cloned() })
+    };
+    declared.unwrap_or_default().into_iter().map(view).collect()
+}

@@ -1,0 +1,82 @@
+//! What hangs on one account, over all tables: erasing it.
+
+use sqlx::{AssertSqlSafe, any::AnyExecutor};
+
+use super::Tx;
+
+/// Statements that erase what was read of an account (`$1`; `$2` is empty), at most `$3` rows at a time. Each is run until
+/// it finds nothing more.
+pub const OF_ACCOUNT: [&str; 4] = [
+    "DELETE FROM items WHERE $2 = '' AND id IN
+       (SELECT i.id FROM items i JOIN libraries l ON l.id = i.library WHERE l.account_id = $1 LIMIT $3)",
+    "DELETE FROM pull_runs WHERE $2 = '' AND id IN (SELECT id FROM pull_runs WHERE account_id = $1 LIMIT $3)",
+    "DELETE FROM setup_flows WHERE $2 = '' AND id IN
+       (SELECT id FROM setup_flows WHERE account_id = $1 OR result = $1 LIMIT $3)",
+    "DELETE FROM jobs WHERE $2 = '' AND id IN
+       (SELECT id FROM jobs WHERE payload LIKE '%' || $1 || '%' AND kind <> 'account.unlink' AND state <> 'running'
+        LIMIT $3)",
+];
+
+/// Statements that erase what a user (`$1`) has only through an instance (`$2`), at most `$3` rows at a time.
+pub const OF_OWNER: [&str; 3] = [
+    "DELETE FROM likes WHERE user_id = $1 AND uri IN
+       (SELECT uri FROM likes WHERE user_id = $1 AND (written_through <> 0 OR liked = 0)
+          AND substr(uri, 1, length($2) + 1) = $2 || ':' LIMIT $3)",
+    "UPDATE likes SET pending = 0, code = 'no_own_account' WHERE user_id = $1 AND uri IN
+       (SELECT uri FROM likes WHERE user_id = $1 AND pending <> 0 AND substr(uri, 1, length($2) + 1) = $2 || ':' LIMIT $3)",
+    "DELETE FROM plays WHERE id IN (SELECT id FROM plays WHERE user_id = $1 AND source = $2 LIMIT $3)",
+];
+
+/// Runs one of these statements; answers how many rows it took.
+///
+/// # Errors
+/// When the database fails.
+pub async fn erase(tx: &mut Tx, statement: &'static str, id: &str, instance: &str, limit: i64) -> sqlx::Result<u64> {
+    let query = sqlx::query(AssertSqlSafe(statement)).bind(id.to_owned()).bind(instance.to_owned()).bind(limit);
+    Ok(query.execute(&mut **tx).await?.rows_affected())
+}
+
+/// Whether a user has an account at an instance.
+///
+/// # Errors
+/// When the database fails.
+pub async fn has_another(db: impl AnyExecutor<'_>, owner: &str, instance: &str) -> sqlx::Result<bool> {
+    let count: i64 =
+        sqlx::query_scalar("SELECT COUNT(*) FROM accounts WHERE owner = $1 AND instance = $2 AND state <> 'unlinked'")
+            .bind(owner.to_owned())
+            .bind(instance.to_owned())
+            .fetch_one(db)
+            .await?;
+    Ok(count > 0)
+}
+
+/// An account's jobs that have yet to end, but for the one that erases it: id, kind and user.
+///
+/// # Errors
+/// When the database fails.
+pub async fn unfinished_jobs(
+    db: impl AnyExecutor<'_>,
+    account_id: &str,
+) -> sqlx::Result<Vec<(String, String, Option<String>)>> {
+    sqlx::query_as(
+        "SELECT id, kind, user_id FROM jobs WHERE payload LIKE '%' || $1 || '%' AND kind <> 'account.unlink'
+           AND state IN ('queued', 'waiting', 'running') ORDER BY id",
+    )
+    .bind(account_id.to_owned())
+    .fetch_all(db)
+    .await
+}
+
+/// Whether one of them runs.
+///
+/// # Errors
+/// When the database fails.
+pub async fn runs(db: impl AnyExecutor<'_>, account_id: &str) -> sqlx::Result<bool> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM jobs WHERE payload LIKE '%' || $1 || '%' AND kind <> 'account.unlink' AND state = 'running'",
+    )
+    .bind(account_id.to_owned())
+    .fetch_one(db)
+    .await?;
+    Ok(count > 0)
+}
