@@ -31,6 +31,7 @@ pub mod router;
 pub mod secrets;
 pub mod server;
 pub mod telemetry;
+pub mod ui;
 pub mod worker;
 
 pub use app::{App, AppState, StartError, Started};

@@ -16,6 +16,7 @@ use crate::{
         parameters::{self, Parameters},
     },
     openapi::ApiDoc,
+    ui,
 };
 
 /// The documented routes.
@@ -29,6 +30,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(api::meta::version))
         .routes(routes!(api::meta::document))
         .routes(routes!(api::meta::docs))
+        .routes(routes!(ui::home::home))
         // Sign-in
         .routes(routes!(api::auth::register::register))
         .routes(routes!(api::auth::login))
@@ -128,6 +130,7 @@ pub fn router() -> Router<AppState> {
     let (router, document) = routes().split_for_parts();
     router
         .route_layer(from_fn_with_state(Parameters::of(&document), parameters::layer))
+        .merge(ui::router())
         .route("/docs/", get(api::meta::docs_index))
         .route("/docs/{*file}", get(api::meta::docs_file))
         .fallback(fallback::not_found)

@@ -31,7 +31,7 @@ use self::connections::Connections;
 use crate::{
     AppState,
     middleware::{client, cors, drain, etag, fallback, rate, request_id, security, timeout, version},
-    router,
+    router, ui,
 };
 
 /// The whole service: the router inside its layers, the outermost first.
@@ -55,6 +55,7 @@ pub fn service(app: AppState) -> Router {
         .layer(CatchPanicLayer::custom(fallback::panicked))
         .layer(from_fn(drain::layer))
         .layer(from_fn_with_state(app.clone(), client::layer))
+        .layer(from_fn(ui::layer))
         .layer(from_fn_with_state(app.clone(), rate::layer))
         .layer(CompressionLayer::new().compress_when(compressible))
         .layer(from_fn(etag::layer))

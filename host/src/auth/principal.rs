@@ -26,7 +26,8 @@ pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// How long after a sign-in the gravest things may be done, in milliseconds.
 const RECENT: i64 = 5 * 60 * 1000;
 /// All that a user may do who has to set another password first.
-const BEFORE_PASSWORD_CHANGE: [&str; 3] = ["/api/auth/status", "/api/auth/logout", "/api/auth/password"];
+const BEFORE_PASSWORD_CHANGE: [&str; 5] =
+    ["/api/auth/status", "/api/auth/logout", "/api/auth/password", "/ui/password", "/ui/sign-out"];
 
 /// Where the bootstrap key may act as if somebody had signed in: what a first set-up needs.
 const SET_UP: [&str; 3] = ["/api/admin/users", "/api/admin/invites", "/api/user/keys"];

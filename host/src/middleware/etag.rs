@@ -32,9 +32,7 @@ async fn tag(response: Response, known: Option<&HeaderValue>) -> Response {
     let Ok(bytes) = axum::body::to_bytes(body, usize::try_from(MAX_BODY).unwrap_or(usize::MAX)).await else {
         return ApiError::internal("a JSON body could not be read back").into_response();
     };
-    let hash = digest::digest(&digest::SHA256, &bytes);
-    // Weak, since a compressed reply has other bytes.
-    let etag = format!("W/\"{}\"", URL_SAFE_NO_PAD.encode(&hash.as_ref()[..16]));
+    let etag = of(&bytes);
     let unchanged = known.is_some_and(|value| matches(value, &etag));
     if let Ok(value) = HeaderValue::from_str(&etag) {
         parts.headers.insert(header::ETAG, value);
@@ -52,6 +50,12 @@ async fn tag(response: Response, known: Option<&HeaderValue>) -> Response {
 fn is_json(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"application/json"))
         && !headers.contains_key(header::ETAG)
+}
+
+/// The tag of a body. Weak, since a compressed reply has other bytes.
+pub fn of(bytes: &[u8]) -> String {
+    let hash = digest::digest(&digest::SHA256, bytes);
+    format!("W/\"{}\"", URL_SAFE_NO_PAD.encode(&hash.as_ref()[..16]))
 }
 
 /// Whether an `If-None-Match` header names a tag, by the weak comparison of RFC 9110 §8.8.3.2.

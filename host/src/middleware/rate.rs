@@ -27,9 +27,9 @@ use super::client::Client;
 use crate::{AppState, auth::throttle::network, error::ApiError};
 
 /// What is counted.
-const COUNTED: &str = "/api/";
+const COUNTED: [&str; 2] = ["/api/", "/ui/"];
 /// What is counted as a sign-in too: whoever asks here is not known yet.
-const SIGN_INS: [&str; 3] = ["/api/auth/login", "/api/auth/register", "/api/auth/refresh"];
+const SIGN_INS: [&str; 4] = ["/api/auth/login", "/api/auth/register", "/api/auth/refresh", "/ui/sign-in"];
 /// How often full buckets are forgotten.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -117,7 +117,7 @@ pub fn count_user(rates: &Rates, user_id: &str, per_minute: u32, counted: Option
 /// The layer.
 pub async fn layer(State(app): State<AppState>, client: Client, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    if !path.starts_with(COUNTED) {
+    if !COUNTED.iter().any(|counted| path.starts_with(counted)) {
         return next.run(request).await;
     }
     let limits = &app.config.limits;

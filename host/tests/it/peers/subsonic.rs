@@ -60,7 +60,7 @@ impl Server {
     /// Asks the server itself.
     async fn ask(&self, host: &TestApp, method: &str) -> Value {
         let url = format!("{}/{method}?u=alice&p={PASSWORD}&v=1.12.0&c=test&f=json", self.rest);
-        let answer: Value = host.client.get(url).send().await.unwrap().json().await.unwrap();
+        let answer: Value = host.get_elsewhere(&url).await;
         assert_eq!(answer["subsonic-response"]["status"], "ok", "{answer}");
         answer["subsonic-response"].clone()
     }
@@ -134,12 +134,12 @@ fn maneki() -> Option<Server> {
 /// A host that is connected to the server, and the account there.
 async fn connected(server: &Server) -> (TestApp, String) {
     let plugins = Bench::new().with("zotify_plugin_subsonic");
-    let host = TestApp::with(&format!(
+    let config = format!(
         "[plugins]\ndirectories = [{:?}]\n[providers.nas]\nplugin = \"subsonic\"\nsettings = {{ url = \"{}\" }}\n",
         plugins.path("plugins"),
         server.url
-    ));
-    let host = host.await.admin().await;
+    );
+    let host = TestApp::with(&config).await.admin().await;
     host.until("/api/providers/nas", |provider| provider["state"] == "started").await;
     let flow = host.post("/api/accounts/flows", &json!({"provider": "nas", "label": "Alice's"})).await.expect(201);
     let path = format!("/api/accounts/flows/{}", flow["id"].as_str().unwrap());
