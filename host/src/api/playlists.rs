@@ -78,13 +78,13 @@ pub async fn list_playlists(
     responses((status = 200, description = "The playlist; its `ETag` is what `If-Match` takes.", body = Playlist)),
     security(("bearer" = ["playlists:read"]), ("api_key" = ["playlists:read"]))
 )]
-pub async fn get_playlist(State(app): State<AppState>, principal: Principal, uri: ItemUri) -> ApiResult<Response> {
+pub async fn get_playlist(State(app): State<AppState>, principal: Principal, uri: ItemUri) -> ApiResult<(Extension<Version>, RawJson)> {
     principal.require("playlists:read")?;
     let uri = uri.of_kind(Kind::Playlist)?;
     let scope = Scope::of(&app, &principal).await?;
     let found = lookup::item(&app, &scope, &uri).await?;
     let version = playlists::tag(&app, &found.account_id, &uri).await?;
-    Ok((Extension(Version(version)), RawJson(found.doc)).into_response())
+    Ok((Extension(Version(version)), RawJson(found.doc)))
 }
 
 /// The entries of a playlist, in order.
@@ -102,7 +102,7 @@ pub async fn list_playlist_items(
     principal: Principal,
     uri: ItemUri,
     paging: Paging,
-) -> ApiResult<Response> {
+) -> ApiResult<(Extension<Version>, RawPage)> {
     principal.require("playlists:read")?;
     let uri = uri.of_kind(Kind::Playlist)?;
     let scope = Scope::of(&app, &principal).await?.narrowed_to(uri.instance());
@@ -117,7 +117,7 @@ pub async fn list_playlist_items(
         _ => None,
     };
     let meta = Meta { limit: paging.limit(), next_cursor, total: None, providers: Some(scope.freshness(&app)) };
-    Ok((Extension(Version(version)), raw::page(&part, meta)).into_response())
+    Ok((Extension(Version(version)), raw::page(&part, meta)))
 }
 
 /// The playlist as the mirror holds it.
