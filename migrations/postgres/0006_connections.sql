@@ -10,6 +10,8 @@ ALTER TABLE accounts ADD COLUMN checked_at BIGINT;
 ALTER TABLE accounts ADD COLUMN pull_every_s BIGINT;
 -- When it is read next; none where nothing is due.
 ALTER TABLE accounts ADD COLUMN next_pull_at BIGINT;
+-- When it was unlinked; what was read of it is being erased.
+ALTER TABLE accounts ADD COLUMN unlinked_at BIGINT;
 DROP INDEX accounts_shared;
 CREATE UNIQUE INDEX accounts_shared ON accounts (instance) WHERE owner IS NULL AND remote_key IS NULL;
 -- Nobody connects one account twice.
