@@ -57,19 +57,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         // Providers
         .routes(routes!(api::providers::list_providers))
         .routes(routes!(api::providers::get_provider))
-        // Accounts
-        .routes(routes!(api::accounts::list_accounts))
-        .routes(routes!(api::accounts::flows::start_flow))
-        .routes(routes!(
-            api::accounts::flows::get_flow,
-            api::accounts::flows::answer_flow,
-            api::accounts::flows::cancel_flow
-        ))
-        .routes(routes!(api::accounts::get_account, api::accounts::update_account, api::accounts::unlink_account))
-        .routes(routes!(api::accounts::check_account))
-        .routes(routes!(api::accounts::flows::start_login))
-        .routes(routes!(api::accounts::callback::login_callback, api::accounts::callback::finish_login))
-        .routes(routes!(api::admin::accounts::list_all_accounts))
+        .merge(accounts())
         // Catalogue
         .routes(routes!(api::search::search))
         .routes(routes!(api::items::get_item))
@@ -132,6 +120,23 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(api::admin::invites::revoke_invite))
         .routes(routes!(api::admin::sessions::list_all_sessions))
         .routes(routes!(api::admin::sessions::revoke_any_session))
+}
+
+/// Connections to music services.
+fn accounts() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(api::accounts::list_accounts))
+        .routes(routes!(api::accounts::flows::start_flow))
+        .routes(routes!(
+            api::accounts::flows::get_flow,
+            api::accounts::flows::answer_flow,
+            api::accounts::flows::cancel_flow
+        ))
+        .routes(routes!(api::accounts::get_account, api::accounts::update_account, api::accounts::unlink_account))
+        .routes(routes!(api::accounts::check_account))
+        .routes(routes!(api::accounts::flows::start_login))
+        .routes(routes!(api::accounts::callback::login_callback, api::accounts::callback::finish_login))
+        .routes(routes!(api::admin::accounts::list_all_accounts))
 }
 
 /// Routes whose replies say what took their place.

@@ -13,6 +13,8 @@ ALTER TABLE accounts ADD COLUMN next_pull_at BIGINT;
 -- The budgets that its last request used up: keys of what shares the window and of what shares the quota.
 ALTER TABLE accounts ADD COLUMN budget_window TEXT;
 ALTER TABLE accounts ADD COLUMN budget_quota TEXT;
+-- When it was unlinked; what was read of it is being erased.
+ALTER TABLE accounts ADD COLUMN unlinked_at BIGINT;
 DROP INDEX accounts_shared;
 CREATE UNIQUE INDEX accounts_shared ON accounts (instance) WHERE owner IS NULL AND remote_key IS NULL;
 -- Nobody connects one account twice.

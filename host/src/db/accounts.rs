@@ -54,7 +54,7 @@ macro_rules! select {
         concat!(
             "SELECT id, instance, owner, label, state, state_code, state_detail, sync_token, completeness, \
              last_pull_at, last_complete_at, remote_key, capabilities, checked_at, pull_every_s, next_pull_at, \
-             created_at, updated_at FROM accounts WHERE state <> 'unlinked' AND (",
+             created_at, updated_at FROM accounts WHERE unlinked_at IS NULL AND (",
             $condition,
             ") ",
             $rest
@@ -207,7 +207,7 @@ pub async fn page_of_all(db: impl AnyExecutor<'_>, after: Option<String>, limit:
         "SELECT a.id, a.instance, a.owner, u.name AS owner_name, a.state, a.state_code, a.completeness, a.last_pull_at,
            a.created_at
          FROM accounts a LEFT JOIN users u ON u.id = a.owner
-         WHERE a.state <> 'unlinked' AND ($1 IS NULL OR a.id > $1) ORDER BY a.id LIMIT $2",
+         WHERE a.unlinked_at IS NULL AND ($1 IS NULL OR a.id > $1) ORDER BY a.id LIMIT $2",
     )
     .bind(after)
     .bind(limit)
@@ -285,7 +285,7 @@ pub async fn require_sign_in(tx: &mut Tx, id: &str, code: &str, detail: &str) ->
     let done = sqlx::query(
         "UPDATE accounts SET state = 'auth_required', state_code = $2, state_detail = $3, next_pull_at = NULL,
            updated_at = $4
-         WHERE id = $1 AND state NOT IN ('auth_required', 'unlinked')",
+         WHERE id = $1 AND state <> 'auth_required' AND unlinked_at IS NULL",
     )
     .bind(id.to_owned())
     .bind(code.to_owned())
@@ -343,11 +343,13 @@ pub async fn set_pull_every(tx: &mut Tx, id: &str, seconds: Option<i64>) -> sqlx
 /// # Errors
 /// When the database fails.
 pub async fn set_next_pull(tx: &mut Tx, id: &str, at: Option<i64>) -> sqlx::Result<()> {
-    sqlx::query("UPDATE accounts SET next_pull_at = $2 WHERE id = $1 AND state NOT IN ('auth_required', 'unlinked')")
-        .bind(id.to_owned())
-        .bind(at)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query(
+        "UPDATE accounts SET next_pull_at = $2 WHERE id = $1 AND state <> 'auth_required' AND unlinked_at IS NULL",
+    )
+    .bind(id.to_owned())
+    .bind(at)
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
@@ -358,9 +360,9 @@ pub async fn set_next_pull(tx: &mut Tx, id: &str, at: Option<i64>) -> sqlx::Resu
 /// When the database fails.
 pub async fn hide(tx: &mut Tx, id: &str) -> sqlx::Result<bool> {
     let done = sqlx::query(
-        "UPDATE accounts SET state = 'unlinked', state_code = NULL, state_detail = NULL, label = '', sync_token = NULL,
+        "UPDATE accounts SET unlinked_at = $2, state_code = NULL, state_detail = NULL, label = '', sync_token = NULL,
            capabilities = NULL, next_pull_at = NULL, remote_key = 'unlinked ' || id, updated_at = $2
-         WHERE id = $1 AND state <> 'unlinked'",
+         WHERE id = $1 AND unlinked_at IS NULL",
     )
     .bind(id.to_owned())
     .bind(now_ms())

@@ -42,7 +42,7 @@ pub async fn erase(tx: &mut Tx, statement: &'static str, id: &str, instance: &st
 /// When the database fails.
 pub async fn has_another(db: impl AnyExecutor<'_>, owner: &str, instance: &str) -> sqlx::Result<bool> {
     let count: i64 =
-        sqlx::query_scalar("SELECT COUNT(*) FROM accounts WHERE owner = $1 AND instance = $2 AND state <> 'unlinked'")
+        sqlx::query_scalar("SELECT COUNT(*) FROM accounts WHERE owner = $1 AND instance = $2 AND unlinked_at IS NULL")
             .bind(owner.to_owned())
             .bind(instance.to_owned())
             .fetch_one(db)

@@ -178,7 +178,11 @@ async fn what_may_not_be_started_is_refused() {
         start(host, json!({"provider": "stars"})).await.expect(201);
     }
     start(host, json!({"provider": "stars"})).await.expect_problem(409, "too_many_flows");
-    execute(host, "UPDATE setup_flows SET expires_at = 1 WHERE id = (SELECT MIN(id) FROM setup_flows)").await;
+    execute(
+        host,
+        "UPDATE setup_flows SET expires_at = 1 WHERE id = (SELECT MIN(id) FROM setup_flows WHERE state = 'open')",
+    )
+    .await;
     start(host, json!({"provider": "stars"})).await.expect(201);
 }
 

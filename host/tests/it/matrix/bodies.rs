@@ -15,6 +15,10 @@ fn special(method: &Method, path: &str) -> Option<Value> {
         ("POST", "/api/user/keys") => json!({"name": "ci", "scopes": ["profile"]}),
         ("POST", "/api/admin/users") => json!({"name": "made-by-the-matrix", "password": PASSWORD}),
         ("POST", "/api/auth/login") => json!({"username": "nobody", "password": PASSWORD}),
+        ("POST", "/api/accounts/flows") => json!({"provider": "local"}),
+        ("POST", "/api/auth/{provider}/callback") => {
+            json!({"url": "http://127.0.0.1/api/auth/local/callback?code=a&state=matrix"})
+        }
         ("POST", "/api/sync") => json!({}),
         _ => return None,
     })

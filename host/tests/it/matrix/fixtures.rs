@@ -183,6 +183,10 @@ impl World {
             _ if path.starts_with("/api/episodes/{uri}") => ("uri", private(&self.episode)),
             _ if path.starts_with("/api/playlists/{uri}") => ("uri", private(&self.playlist)),
             _ if path.starts_with("/api/user/liked/{uri}") => ("uri", private(&self.track)),
+            "/api/auth/{provider}/callback" if method == Method::POST => {
+                self.flow().await;
+                ("provider", private("local"))
+            }
             "/api/auth/{provider}/login" | "/api/auth/{provider}/callback" => ("provider", shared("local")),
             "/api/accounts/flows/{id}" => ("id", (self.flow().await, true)),
             "/api/accounts/{id}" if method == Method::DELETE => ("id", (self.connection().await, true)),
