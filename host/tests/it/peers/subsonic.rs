@@ -58,7 +58,7 @@ impl Server {
     }
 
     /// Asks the server itself.
-    async fn ask(&self, host: &TestApp, method: &str) -> Value {
+    async fn ask(&self, method: &str) -> Value {
         let url = format!("{}/{method}?u=alice&p={PASSWORD}&v=1.12.0&c=test&f=json", self.rest);
         let answer: Value = host.get_elsewhere(&url).await;
         assert_eq!(answer["subsonic-response"]["status"], "ok", "{answer}");
@@ -131,8 +131,8 @@ fn maneki() -> Option<Server> {
     Some(Server::started(command, port, "/audio", music, dir))
 }
 
-/// A host that is connected to the server, and the account there.
-async fn connected(server: &Server) -> (TestApp, String) {
+/// A host that is connected to the server, the account there, and the folder of its plugins.
+async fn connected(server: &Server) -> (TestApp, String, Bench) {
     let plugins = Bench::new().with("zotify_plugin_subsonic");
     let config = format!(
         "[plugins]\ndirectories = [{:?}]\n[providers.nas]\nplugin = \"subsonic\"\nsettings = {{ url = \"{}\" }}\n",
@@ -150,7 +150,7 @@ async fn connected(server: &Server) -> (TestApp, String) {
     let account = done["step"]["account_id"].as_str().unwrap_or_else(|| panic!("{done:#}")).to_owned();
     host.until(&format!("/api/accounts/{account}"), |a| a["completeness"] == "complete").await;
     calm(&host).await;
-    (host, account)
+    (host, account, plugins)
 }
 
 /// Waits until no job is left to do.
@@ -171,7 +171,7 @@ fn uri(item: &Value) -> &str {
 
 /// All that the API offers of an account there.
 async fn is_of_use(server: &Server) {
-    let (host, account) = connected(server).await;
+    let (host, account, _plugins) = connected(server).await;
     let tracks = host.get("/api/library/tracks?limit=200").await.expect(200);
     let tracks = tracks["data"].as_array().unwrap();
     byte_identical(&host, &server.music, tracks).await;
@@ -195,7 +195,7 @@ async fn searches(host: &TestApp, track: &Value) {
 
 async fn stars(server: &Server, host: &TestApp, tracks: &[Value]) {
     let starred = async || {
-        let songs = server.ask(host, "getStarred2").await["starred2"]["song"].clone();
+        let songs = server.ask("getStarred2").await["starred2"]["song"].clone();
         let ids =
             songs.as_array().into_iter().flatten().map(|song| format!("nas:track:{}", song["id"].as_str().unwrap()));
         ids.collect::<std::collections::BTreeSet<_>>()
@@ -235,12 +235,12 @@ async fn playlists(server: &Server, host: &TestApp, account: &str, tracks: &[Val
     let now: Vec<_> = now["data"].as_array().unwrap().iter().map(|entry| uri(&entry["item"])).collect();
     assert_eq!(now, uris(&[2, 0, 3, 1]), "so it is at the server, too");
     host.patch(&path, &json!({"name": "Day drive"})).await.expect(200);
-    let listed = server.ask(host, "getPlaylists").await["playlists"]["playlist"].clone();
+    let listed = server.ask("getPlaylists").await["playlists"]["playlist"].clone();
     let names: Vec<_> = listed.as_array().unwrap().iter().map(|list| list["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["Day drive"]);
     assert_eq!(host.delete(&path).await.status, 204);
     host.get(&path).await.expect_problem(404, "item_not_found");
-    assert!(server.ask(host, "getPlaylists").await["playlists"]["playlist"].as_array().is_none_or(Vec::is_empty));
+    assert!(server.ask("getPlaylists").await["playlists"]["playlist"].as_array().is_none_or(Vec::is_empty));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -253,7 +253,7 @@ async fn supysonic_is_of_use() {
 #[tokio::test(flavor = "multi_thread")]
 async fn supysonic_converts() {
     let Some(server) = supysonic() else { return };
-    let (host, _) = connected(&server).await;
+    let (host, _, _plugins) = connected(&server).await;
     let tracks = host.get("/api/library/tracks?limit=1").await.expect(200);
     let media = async |query: &str| host.get(&format!("/api/tracks/{}/media?{query}", uri(&tracks["data"][0]))).await;
     let converted = media("format=mp3").await;
