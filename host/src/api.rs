@@ -21,6 +21,7 @@ pub mod preferences;
 pub mod privacy;
 pub mod providers;
 pub mod raw;
+pub mod resolve;
 pub mod search;
 pub mod sync;
 pub mod user;

@@ -15,6 +15,7 @@ use crate::{
     audit,
     auth::{self, LastUse, Passwords, Tokens, bootstrap::BootstrapError, keys, tokens},
     backup::{self, UpdateError},
+    cache::{Catalogue, Locks},
     config::Config,
     db::{Db, api_keys::LiveKey, sessions::LiveSession},
     jobs::{self, Queue},
@@ -47,6 +48,10 @@ pub struct App {
     pub recent_keys: Recent<LiveKey>,
     /// Which accounts a user sees, by user.
     pub recent_accounts: Recent<Arc<[Account]>>,
+    /// What providers' catalogues answered a while ago.
+    pub catalogue: Catalogue,
+    /// Playlists that are being changed.
+    pub playlist_edits: Locks,
     /// How often who asked.
     pub rates: Rates,
     /// The loaded plugins and their instances.
@@ -162,6 +167,8 @@ impl App {
             last_use: LastUse::default(),
             recent_keys: Recent::default(),
             recent_accounts: Recent::default(),
+            catalogue: Catalogue::default(),
+            playlist_edits: Locks::default(),
             rates: Rates::default(),
             providers,
             jobs: Queue::new(),

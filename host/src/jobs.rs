@@ -8,6 +8,7 @@ pub mod clear;
 pub mod context;
 pub mod erase;
 pub mod likes;
+pub mod play_told;
 pub mod plays;
 pub mod pull;
 pub mod runner;

@@ -153,6 +153,58 @@ pub fn next_change(now: i64, before: Option<&LikeRow>) -> i64 {
     now.max(before.map_or(0, |row| row.changed_at + 1))
 }
 
+/// Lets likes follow saved tracks, at a provider where both are one: told of by the account that the user's likes are written
+/// through by.
+///
+/// # Errors
+/// When the database fails.
+pub async fn follow_saved(
+    tx: &mut Tx,
+    app: &App,
+    account: &Account,
+    added: &[String],
+    removed: &[String],
+) -> sqlx::Result<()> {
+    let Some(user) = account.owner.as_deref() else { return Ok(()) };
+    let all = db::accounts::of_instance(&mut **tx, &account.instance).await?;
+    let first = all.iter().filter(|a| a.owner == account.owner).map(|a| &a.id).min();
+    if first != Some(&account.id) {
+        return Ok(());
+    }
+    db::state::lock(tx, &format!("likes:{user}")).await?;
+    let mut room = i64::from(quota::of(&mut **tx, &app.config.quotas, user).await?.likes);
+    room -= db::likes::count(&mut **tx, user).await?;
+    let (now, is_track) = (db::clock::now(tx).await?, |uri: &&String| is_track(uri));
+    for uri in added.iter().filter(is_track) {
+        let before = db::likes::find(&mut **tx, user, uri).await?;
+        let known = before.as_ref().filter(|row| row.liked != 0);
+        if known.is_none() && room <= 0 {
+            continue;
+        }
+        let changed_at = next_change(now, before.as_ref());
+        let liked_at = known.map_or(now, |row| row.liked_at);
+        let row =
+            LikeRow { uri: uri.clone(), liked_at, liked: 1, written_through: 1, changed_at, ..LikeRow::default() };
+        db::likes::put(tx, user, &row).await?;
+        if known.is_none() {
+            room -= 1;
+            emit(tx, user, "track.liked", uri).await?;
+        }
+    }
+    for uri in removed.iter().filter(is_track) {
+        let before = db::likes::find(&mut **tx, user, uri).await?;
+        db::likes::delete(tx, user, uri).await?;
+        if before.is_some_and(|row| row.liked != 0) {
+            emit(tx, user, "track.unliked", uri).await?;
+        }
+    }
+    Ok(())
+}
+
+fn is_track(uri: &str) -> bool {
+    uri.parse::<Uri>().is_ok_and(|uri| uri.kind() == zotify_plugin_api::Kind::Track)
+}
+
 async fn emit(tx: &mut Tx, user: &str, kind: &str, uri: &str) -> sqlx::Result<()> {
     let data = json!({ "uri": uri });
     events::emit(tx, Event { kind, subject: Some(uri), user: Some(user), data }).await.map(drop)

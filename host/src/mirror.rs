@@ -2,6 +2,7 @@
 //! while a provider is down; pulls keep it in step.
 
 pub mod clean;
+pub mod entries;
 pub mod fold;
 pub mod lookup;
 mod row;

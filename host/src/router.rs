@@ -20,6 +20,7 @@ use crate::{
 };
 
 /// The documented routes.
+#[expect(clippy::too_many_lines, reason = "one line for each route")]
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(ApiDoc::openapi())
         // Meta
@@ -86,8 +87,10 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(api::media::create_track_media_url))
         .routes(routes!(api::media::create_episode_media_url))
         .routes(routes!(api::artwork::get_artwork))
+        .routes(routes!(api::resolve::resolve))
         // Library
         .routes(routes!(api::library::list_library))
+        .routes(routes!(api::library::edit::edit_library))
         .routes(routes!(api::library::library_contains))
         .routes(routes!(api::library::library_stats))
         .routes(routes!(api::sync::start_sync))
@@ -96,9 +99,20 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(api::sync::apply_sync_run))
         .merge(deprecated(deprecation::SYNC_TRIGGER, OpenApiRouter::new().routes(routes!(api::sync::trigger_sync))))
         // Playlists
-        .routes(routes!(api::playlists::list_playlists))
-        .routes(routes!(api::playlists::get_playlist))
-        .routes(routes!(api::playlists::list_playlist_items))
+        .routes(routes!(api::playlists::list_playlists, api::playlists::write::create_playlist))
+        .routes(routes!(
+            api::playlists::get_playlist,
+            api::playlists::write::update_playlist,
+            api::playlists::write::delete_playlist
+        ))
+        .routes(routes!(
+            api::playlists::list_playlist_items,
+            api::playlists::entries::add_playlist_items,
+            api::playlists::entries::replace_playlist_items,
+            api::playlists::entries::edit_playlist_items
+        ))
+        .routes(routes!(api::playlists::entries::remove_playlist_item))
+        .routes(routes!(api::playlists::write::set_playlist_image))
         .routes(routes!(api::playlists::export_playlist))
         // Jobs
         .routes(routes!(api::jobs::list_jobs))

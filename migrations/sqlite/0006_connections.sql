@@ -106,3 +106,7 @@ CREATE TABLE budget_use (
 -- What a run takes, as it was told at its beginning.
 ALTER TABLE pull_runs ADD COLUMN forecast_requests BIGINT;
 ALTER TABLE pull_runs ADD COLUMN forecast_items BIGINT;
+
+-- Recordings are looked up by their codes.
+CREATE INDEX items_isrc ON items (isrc) WHERE isrc IS NOT NULL;
+CREATE INDEX items_mbid ON items (mbid) WHERE mbid IS NOT NULL;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{json, value::RawValue};
 use ulid::Ulid;
 use utoipa::{IntoParams, ToSchema};
-use zotify_plugin_api::{Kind, Uri};
+use zotify_plugin_api::{Kind, Uri, capability};
 
 use super::{
     extract::{Json, Path, Query, Valid, parse_uri},
@@ -32,7 +32,7 @@ use crate::{
     },
     error::{ApiError, ApiResult, FieldError},
     events::{self, Event},
-    likes,
+    jobs, likes,
     mirror::{Scope, clean},
     preferences::Preferences,
 };
@@ -257,10 +257,16 @@ pub async fn add_play(
     if let Some((account, item)) = fetched {
         likes::remember(&mut tx, &account, vec![item]).await?;
     }
+    if let Some(account) = likes::own_account(&scope, user, uri.instance())
+        && app.providers.get(uri.instance()).is_some_and(|handle| handle.has(capability::HISTORY_WRITE))
+    {
+        jobs::play_told::enqueue(&mut tx, account, &play).await?;
+    }
     let data = json!({ "id": play.id, "uri": play.uri, "played_at": rfc3339(played_at), "heard_ms": play.heard_ms });
     let event = Event { kind: "play.recorded", subject: Some(uri.as_str()), user: Some(user), data };
     events::emit(&mut tx, event).await?;
     tx.commit().await?;
+    app.jobs.wake();
     Ok((StatusCode::CREATED, Json(one(&app, &principal, play).await?)).into_response())
 }
 

@@ -1,5 +1,7 @@
 //! `/api/library`: what all accounts own or saved, as one.
 
+pub mod edit;
+
 use std::collections::BTreeMap;
 
 use axum::extract::State;

@@ -1,8 +1,14 @@
 //! `/api/playlists`: the playlists of all accounts.
 
+pub mod entries;
 pub mod export;
+pub mod write;
 
-use axum::extract::State;
+use axum::{
+    Extension,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use zotify_plugin_api::{Kind, Uri};
@@ -19,7 +25,9 @@ use crate::{
     auth::Principal,
     db::items::{self, Key, Stored},
     error::ApiResult,
+    middleware::etag::Version,
     mirror::{Scope, lookup},
+    playlists,
 };
 
 pub use export::{__path_export_playlist, export_playlist};
@@ -67,14 +75,16 @@ pub async fn list_playlists(
 #[utoipa::path(
     get, path = "/api/playlists/{uri}", operation_id = "get_playlist", tag = "Playlists",
     params(("uri" = String, Path, description = "The playlist's URI.")),
-    responses((status = 200, description = "The playlist.", body = Playlist)),
+    responses((status = 200, description = "The playlist; its `ETag` is what `If-Match` takes.", body = Playlist)),
     security(("bearer" = ["playlists:read"]), ("api_key" = ["playlists:read"]))
 )]
-pub async fn get_playlist(State(app): State<AppState>, principal: Principal, uri: ItemUri) -> ApiResult<RawJson> {
+pub async fn get_playlist(State(app): State<AppState>, principal: Principal, uri: ItemUri) -> ApiResult<(Extension<Version>, RawJson)> {
     principal.require("playlists:read")?;
     let uri = uri.of_kind(Kind::Playlist)?;
     let scope = Scope::of(&app, &principal).await?;
-    Ok(RawJson(lookup::item(&app, &scope, &uri).await?.doc))
+    let found = lookup::item(&app, &scope, &uri).await?;
+    let version = playlists::tag(&app, &found.account_id, &uri).await?;
+    Ok((Extension(Version(version)), RawJson(found.doc)))
 }
 
 /// The entries of a playlist, in order.
@@ -84,7 +94,7 @@ pub async fn get_playlist(State(app): State<AppState>, principal: Principal, uri
 #[utoipa::path(
     get, path = "/api/playlists/{uri}/items", operation_id = "list_playlist_items", tag = "Playlists",
     params(("uri" = String, Path, description = "The playlist's URI."), Paging),
-    responses((status = 200, description = "A page of entries.", body = Page<PlaylistItem>)),
+    responses((status = 200, description = "A page of entries; the `ETag` is what `If-Match` takes.", body = Page<PlaylistItem>)),
     security(("bearer" = ["playlists:read"]), ("api_key" = ["playlists:read"]))
 )]
 pub async fn list_playlist_items(
@@ -92,20 +102,22 @@ pub async fn list_playlist_items(
     principal: Principal,
     uri: ItemUri,
     paging: Paging,
-) -> ApiResult<RawPage> {
+) -> ApiResult<(Extension<Version>, RawPage)> {
     principal.require("playlists:read")?;
     let uri = uri.of_kind(Kind::Playlist)?;
     let scope = Scope::of(&app, &principal).await?.narrowed_to(uri.instance());
     let playlist = held(&app, &scope, &uri).await?;
     let list = format!("playlist:{uri}");
     let after: i64 = paging.after(&list)?.unwrap_or(-1);
+    // Read before the entries: should a pull come between, the tag is the one that does not fit any more.
+    let version = playlists::tag(&app, &playlist.account_id, &uri).await?;
     let part = items::entries(&app.db, &playlist.account_id, uri.as_str(), after, paging.limit()).await?;
     let next_cursor = match &part.last {
         Some((Key::Int(position), _)) => cursor(&list, position),
         _ => None,
     };
     let meta = Meta { limit: paging.limit(), next_cursor, total: None, providers: Some(scope.freshness(&app)) };
-    Ok(raw::page(&part, meta))
+    Ok((Extension(Version(version)), raw::page(&part, meta)))
 }
 
 /// The playlist as the mirror holds it.

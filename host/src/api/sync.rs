@@ -57,6 +57,10 @@ pub struct SyncRequest {
     #[serde(default)]
     #[garde(skip)]
     direction: Direction,
+    /// Only tells what it would take, by what the last read of each account took. Nothing is asked or queued.
+    #[serde(default)]
+    #[garde(skip)]
+    dry_run: bool,
 }
 
 /// The jobs that sync.
@@ -73,8 +77,26 @@ pub struct SyncJob {
     account: String,
     /// The instance that it is at.
     provider: String,
-    /// See `/api/jobs/{id}`.
-    job_id: String,
+    /// See `/api/jobs/{id}`; null where it was only asked what that would take.
+    job_id: Option<String>,
+    /// What it would take, where that was asked for and the last read could tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forecast: Option<SyncForecast>,
+}
+
+/// What a read of a library takes.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct SyncForecast {
+    /// Requests to the service in all.
+    requests: i64,
+    /// Items in all.
+    items: i64,
+}
+
+impl SyncForecast {
+    fn of(run: &PullRun) -> Option<Self> {
+        run.forecast.map(|(requests, items)| Self { requests, items })
+    }
 }
 
 /// Reads the libraries of accounts anew, as one job for each. Where one is queued already, that one is answered.
@@ -84,7 +106,10 @@ pub struct SyncJob {
 #[utoipa::path(
     post, path = "/api/sync", operation_id = "start_sync", tag = "Library",
     request_body = Option<SyncRequest>,
-    responses((status = 202, description = "The jobs that do it.", body = SyncJobs)),
+    responses(
+        (status = 202, description = "The jobs that do it.", body = SyncJobs),
+        (status = 200, description = "What it would take, for a dry run.", body = SyncJobs)
+    ),
     security(("bearer" = ["library:write"]), ("api_key" = ["library:write"]))
 )]
 pub async fn start_sync(
@@ -108,10 +133,24 @@ pub async fn start_sync(
         chosen.extend(scope.accounts());
     }
     let mut data = Vec::with_capacity(chosen.len());
+    if request.dry_run {
+        for account in chosen {
+            let forecast = pull_runs::last_forecast(app.db.read(), &account.id).await?;
+            let forecast = forecast.map(|(requests, items)| SyncForecast { requests, items });
+            data.push(SyncJob {
+                account: account.id.clone(),
+                provider: account.instance.clone(),
+                job_id: None,
+                forecast,
+            });
+        }
+        return Ok((StatusCode::OK, Json(SyncJobs { data })));
+    }
     let mut tx = app.db.write().await?;
     for account in chosen {
         let job_id = mirror::enqueue(&mut tx, account, Duration::ZERO).await?;
-        data.push(SyncJob { account: account.id.clone(), provider: account.instance.clone(), job_id });
+        let job_id = Some(job_id);
+        data.push(SyncJob { account: account.id.clone(), provider: account.instance.clone(), job_id, forecast: None });
     }
     tx.commit().await?;
     app.jobs.wake();
@@ -125,7 +164,10 @@ pub async fn start_sync(
 #[utoipa::path(
     post, path = "/api/sync/trigger", operation_id = "trigger_sync", tag = "Library",
     request_body = Option<SyncRequest>,
-    responses((status = 202, description = "The jobs that do it.", body = SyncJobs)),
+    responses(
+        (status = 202, description = "The jobs that do it.", body = SyncJobs),
+        (status = 200, description = "What it would take, for a dry run.", body = SyncJobs)
+    ),
     security(("bearer" = ["library:write"]), ("api_key" = ["library:write"]))
 )]
 pub async fn trigger_sync(
@@ -157,6 +199,8 @@ pub struct SyncRun {
     detail: Option<String>,
     /// What it did.
     counts: RunCounts,
+    /// What it takes in all, as soon as the provider could tell.
+    forecast: Option<SyncForecast>,
     /// RFC 3339 UTC.
     started_at: String,
     /// RFC 3339 UTC.
@@ -193,6 +237,7 @@ impl SyncRun {
             completeness: run.completeness.clone(),
             code: if interrupted { Some("interrupted".into()) } else { run.code.clone() },
             detail: if interrupted { Some("its job ended before it did".into()) } else { run.detail.clone() },
+            forecast: SyncForecast::of(run),
             counts: RunCounts { upserted, unchanged, moved, removed, dropped, skipped },
             started_at: rfc3339(run.started_at),
             finished_at: run.finished_at.map(rfc3339),

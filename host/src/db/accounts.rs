@@ -377,3 +377,24 @@ pub async fn delete(tx: &mut Tx, id: &str) -> sqlx::Result<()> {
     sqlx::query("DELETE FROM accounts WHERE id = $1").bind(id.to_owned()).execute(&mut **tx).await?;
     Ok(())
 }
+
+/// What the last check said of the account's capabilities, as JSON.
+///
+/// # Errors
+/// When the database fails.
+pub async fn capabilities(db: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<Option<String>> {
+    let found: Option<Option<String>> = sqlx::query_scalar("SELECT capabilities FROM accounts WHERE id = $1")
+        .bind(id.to_owned())
+        .fetch_optional(db)
+        .await?;
+    Ok(found.flatten())
+}
+
+/// Whether the service takes the account's credentials no more.
+///
+/// # Errors
+/// When the database fails.
+pub async fn is_dead(db: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<bool> {
+    let dead = "SELECT COUNT(*) FROM account_credentials WHERE account_id = $1 AND dead_code IS NOT NULL";
+    Ok(sqlx::query_scalar::<_, i64>(dead).bind(id.to_owned()).fetch_one(db).await? > 0)
+}

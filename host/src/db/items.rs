@@ -1,6 +1,7 @@
 //! Table `items`: every account's library as the host last saw it, and what its playlists name besides.
 
 mod page;
+mod saved;
 mod search;
 mod sweep;
 mod text;
@@ -13,6 +14,7 @@ use sqlx::{Any, Executor, Row as _, any::AnyRow};
 use super::query::Sql;
 
 pub use page::{Filter, Key, Order, Part, Slice, Source, children, entries, list};
+pub use saved::{delete_playlist, playlists_named, save, saved_tracks, unsave};
 pub use search::{Hit, Wanted, search};
 pub use sweep::{Missing, forget_unnamed, give_up_marks, hold, mark_missing, missing, remove, total};
 pub use text::catch_up;
@@ -92,6 +94,34 @@ pub async fn contained<'e>(
     sql.bind_list(accounts.iter().cloned()).push(" AND i.uri IN ").bind_list(uris.iter().cloned());
     sql.push(" ORDER BY i.uri, l.account_id");
     sql.query().fetch_all(db).await?.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// Items by recording code or MusicBrainz id, in the given accounts; what is in a library first.
+pub async fn by_code<'e>(
+    db: impl Executor<'e, Database = Any>,
+    accounts: &[String],
+    code: Code<'_>,
+) -> sqlx::Result<Vec<Stored>> {
+    let mut sql = Sql::new(
+        "SELECT l.account_id, i.uri, i.doc, i.locator, i.artwork, i.parent_uri
+         FROM libraries l JOIN items i ON i.library = l.id WHERE ",
+    );
+    match code {
+        Code::Isrc(isrc) => sql.push("i.isrc = ").bind(isrc.to_owned()),
+        Code::Mbid(mbid) => sql.push("i.mbid = ").bind(mbid.to_owned()),
+    };
+    sql.push(" AND l.account_id IN ").bind_list(accounts.iter().cloned());
+    sql.push(" ORDER BY i.saved DESC, i.id LIMIT 50");
+    sql.query().fetch_all(db).await?.iter().map(stored).collect()
+}
+
+/// A code that recordings are known by.
+#[derive(Clone, Copy, Debug)]
+pub enum Code<'a> {
+    /// Recording code, in upper case without hyphens.
+    Isrc(&'a str),
+    /// MusicBrainz id, in lower case.
+    Mbid(&'a str),
 }
 
 /// How much of one kind an account's library holds.

@@ -91,3 +91,53 @@ pub async fn done(tx: &mut Tx, account: &str, playlist: &str, run: &str, version
     .await?;
     Ok(())
 }
+
+/// The version that the entries of a playlist are of; where none is known, that of the playlist itself.
+pub async fn version<'e>(
+    db: impl Executor<'e, Database = Any>,
+    account: &str,
+    playlist: &str,
+) -> sqlx::Result<Option<String>> {
+    let found: Option<Option<String>> = sqlx::query_scalar(
+        "SELECT COALESCE(entries_version, version) FROM playlists
+         WHERE library = (SELECT id FROM libraries WHERE account_id = $1) AND uri = $2",
+    )
+    .bind(account.to_owned())
+    .bind(playlist.to_owned())
+    .fetch_optional(db)
+    .await?;
+    Ok(found.flatten())
+}
+
+/// An entry's id, and what it names.
+pub type Named = (String, Option<String>);
+
+/// The entries of a playlist, in order.
+pub async fn named<'e>(
+    db: impl Executor<'e, Database = Any>,
+    account: &str,
+    playlist: &str,
+) -> sqlx::Result<Vec<Named>> {
+    sqlx::query_as(
+        "SELECT entry_id, item_uri FROM playlist_items
+         WHERE library = (SELECT id FROM libraries WHERE account_id = $1) AND playlist_uri = $2 ORDER BY position",
+    )
+    .bind(account.to_owned())
+    .bind(playlist.to_owned())
+    .fetch_all(db)
+    .await
+}
+
+/// Notes which version of a playlist's entries was read, outside of a run.
+pub async fn read(tx: &mut Tx, account: &str, playlist: &str, version: Option<&str>) -> sqlx::Result<()> {
+    sqlx::query(
+        "UPDATE playlists SET entries_version = $3
+         WHERE library = (SELECT id FROM libraries WHERE account_id = $1) AND uri = $2",
+    )
+    .bind(account.to_owned())
+    .bind(playlist.to_owned())
+    .bind(version.map(str::to_owned))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

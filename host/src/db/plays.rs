@@ -95,6 +95,16 @@ pub async fn same(db: impl AnyExecutor<'_>, user_id: &str, play: &PlayRow) -> sq
     sql.query().fetch_optional(db).await?.as_ref().map(PlayRow::from_row).transpose()
 }
 
+/// One play of a user.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find(db: impl AnyExecutor<'_>, user_id: &str, id: &str) -> sqlx::Result<Option<PlayRow>> {
+    let mut sql = Sql::new(SELECT);
+    sql.bind(user_id.to_owned()).push(" AND id = ").bind(id.to_owned());
+    sql.query().fetch_optional(db).await?.as_ref().map(PlayRow::from_row).transpose()
+}
+
 /// Adds a play; answers whether it was not there yet.
 ///
 /// # Errors

@@ -30,6 +30,8 @@ pub struct PullRun {
     pub counts: Counts,
     /// What it would remove, as JSON.
     pub plan: Option<String>,
+    /// What it takes: requests to the service, and items.
+    pub forecast: Option<(i64, i64)>,
     /// Milliseconds since 1970.
     pub started_at: i64,
     /// Milliseconds since 1970.
@@ -57,7 +59,8 @@ pub struct Counts {
 const SELECT: &str = "SELECT * FROM (SELECT id, account_id, job_id, \
     CASE WHEN state = 'running' AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.id = job_id \
     AND j.state IN ('queued', 'running', 'waiting')) THEN 'failed' ELSE state END AS state, \
-    code, detail, upserted, unchanged, moved, removed, dropped, skipped, plan, started_at, finished_at, completeness \
+    code, detail, upserted, unchanged, moved, removed, dropped, skipped, plan, started_at, finished_at, completeness, \
+    forecast_requests, forecast_items \
     FROM pull_runs) r";
 
 fn run(row: &AnyRow) -> sqlx::Result<PullRun> {
@@ -80,6 +83,7 @@ fn run(row: &AnyRow) -> sqlx::Result<PullRun> {
         started_at: row.try_get(13)?,
         finished_at: row.try_get(14)?,
         completeness: row.try_get(15)?,
+        forecast: row.try_get::<Option<i64>, _>(16)?.zip(row.try_get::<Option<i64>, _>(17)?),
     })
 }
 
@@ -247,4 +251,31 @@ pub async fn skips<'e>(db: impl Executor<'e, Database = Any>, run: &str) -> sqlx
     let rows = sqlx::query("SELECT name, code, detail FROM pull_skips WHERE run_id = $1 ORDER BY n");
     let rows = rows.bind(run.to_owned()).fetch_all(db).await?;
     rows.iter().map(|row| Ok(Skip { name: row.try_get(0)?, code: row.try_get(1)?, detail: row.try_get(2)? })).collect()
+}
+
+/// The run of an account that is under way.
+pub async fn running(tx: &mut Tx, account: &str) -> sqlx::Result<Option<String>> {
+    let running = "SELECT id FROM pull_runs WHERE account_id = $1 AND state = 'running' ORDER BY id DESC LIMIT 1";
+    sqlx::query_scalar(running).bind(account.to_owned()).fetch_optional(&mut **tx).await
+}
+
+/// Notes what a run will take: requests to the service, and items.
+pub async fn forecast(tx: &mut Tx, id: &str, requests: i64, items: i64) -> sqlx::Result<()> {
+    sqlx::query("UPDATE pull_runs SET forecast_requests = $2, forecast_items = $3 WHERE id = $1")
+        .bind(id.to_owned())
+        .bind(requests)
+        .bind(items)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// What the last run of an account took that could tell: requests to the service, and items.
+pub async fn last_forecast<'e>(
+    db: impl Executor<'e, Database = Any>,
+    account: &str,
+) -> sqlx::Result<Option<(i64, i64)>> {
+    let last = "SELECT forecast_requests, forecast_items FROM pull_runs
+         WHERE account_id = $1 AND forecast_requests IS NOT NULL ORDER BY id DESC LIMIT 1";
+    sqlx::query_as(last).bind(account.to_owned()).fetch_optional(db).await
 }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     accounts::{self, Account},
     auth::quota,
-    db::{self, Tx, likes::LikeRow},
+    db::{self, Tx, items, likes::LikeRow},
     events::{self, Event},
     likes::{self, BATCH, next_change, own_item},
     mirror::{clean, lookup},
@@ -29,6 +29,8 @@ use crate::{
 const MAX_LIKES: usize = 100_000;
 /// Pages that one pull reads at most.
 const MAX_PAGES: usize = 5000;
+/// Saved tracks that are taken over at a time.
+const SAVED_PAGE: i64 = 500;
 /// Up to this many likes that a provider does not list any more are taken back without doubt, unless they are most of them.
 const FREE_REMOVALS: usize = 20;
 /// Else one in this many.
@@ -100,8 +102,14 @@ impl Job for PullLikes {
             return Ok(());
         }
         let began = db::clock::now(&mut *ctx.app.db.read().acquire().await?).await?;
-        let mut pull = Pull { ctx, account, user, began, listed: HashSet::new(), unread: 0, added: 0 };
-        pull.read().await?;
+        let handle = started(&ctx, &account.instance).await?;
+        let saved = handle.manifest().is_some_and(|manifest| manifest.likes_are_saved_tracks);
+        let mut pull = Pull { ctx, account, user, began, listed: HashSet::new(), unread: 0, added: 0, saved };
+        if saved {
+            pull.read_mirror().await?
+        } else {
+            pull.read().await?
+        }
         pull.finish().await
     }
 }
@@ -129,6 +137,8 @@ struct Pull {
     /// Likes that could not be read.
     unread: usize,
     added: usize,
+    /// They are the saved tracks, as the mirror has them.
+    saved: bool,
 }
 
 impl Pull {
@@ -156,6 +166,24 @@ impl Pull {
             cursor = Some(next);
         }
         Err(JobError::Fail { code: "endless_likes".into(), detail: "the provider's pages of likes do not end".into() })
+    }
+
+    /// Takes over the saved tracks, without a question to the provider. What left the library there was confirmed, where it
+    /// was a lot.
+    async fn read_mirror(&mut self) -> Result<(), JobError> {
+        let mut after = 0;
+        loop {
+            if self.ctx.cancelled().is_cancelled() {
+                return Err(JobError::Cancelled);
+            }
+            let mut tx = self.begin().await?;
+            let page = items::saved_tracks(&mut tx, &self.account.id, after, SAVED_PAGE).await?;
+            let Some((last, ..)) = page.last() else { return Ok(()) };
+            after = *last;
+            self.listed.extend(page.iter().map(|(_, uri, _)| uri.clone()));
+            self.take_over(&mut tx, page.into_iter().map(|(_, uri, at)| (uri, Some(at))).collect()).await?;
+            tx.commit().await?;
+        }
     }
 
     async fn begin(&self) -> sqlx::Result<Tx> {
@@ -188,16 +216,21 @@ impl Pull {
         }
         let mut tx = self.begin().await?;
         likes::remember(&mut tx, &self.account.id, items).await?;
-        let mut room = i64::from(quota::of(&mut *tx, &self.ctx.app.config.quotas, &self.user).await?.likes);
-        room -= db::likes::count(&mut *tx, &self.user).await?;
+        self.take_over(&mut tx, likes).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn take_over(&mut self, tx: &mut Tx, likes: Vec<(String, Option<i64>)>) -> sqlx::Result<()> {
+        let mut room = i64::from(quota::of(&mut **tx, &self.ctx.app.config.quotas, &self.user).await?.likes);
+        room -= db::likes::count(&mut **tx, &self.user).await?;
         for (uri, since) in likes {
-            let before = db::likes::find(&mut *tx, &self.user, &uri).await?;
+            let before = db::likes::find(&mut **tx, &self.user, &uri).await?;
             let known = before.as_ref().is_some_and(|row| row.liked != 0);
             let Some(row) = self.taken_over(uri, since, before).filter(|_| known || room > 0) else { continue };
-            db::likes::put(&mut tx, &self.user, &row).await?;
+            db::likes::put(tx, &self.user, &row).await?;
             (room, self.added) = if known { (room, self.added) } else { (room - 1, self.added + 1) };
         }
-        Ok(tx.commit().await?)
+        Ok(())
     }
 
     /// What is kept of a like that the provider lists; none where that is so already, or the user said otherwise since.
@@ -243,7 +276,7 @@ impl Pull {
         }
         let gone: Vec<_> = liked.into_iter().filter(|row| row.written_through != 0).collect();
         let (lost, instance) = (gone.len(), &self.account.instance);
-        if !is_doubtful(self.listed.len(), lost, held) {
+        if self.saved || !is_doubtful(self.listed.len(), lost, held) {
             for row in gone {
                 db::likes::delete(tx, &self.user, &row.uri).await?;
             }

@@ -48,6 +48,9 @@ impl Job for PullLibrary {
     async fn run(&self, ctx: JobContext) -> Result<(), JobError> {
         let mut pull = Pull::open(ctx, &self.account_id).await?;
         let result = pull.run().await;
+        if result.is_ok() {
+            pull.note_well().await?;
+        }
         if let Err(JobError::Fail { code, detail }) = &result {
             pull.fail(code, detail).await?;
         }
@@ -79,6 +82,9 @@ struct Checkpoint {
     #[serde(default)]
     circle: Circle,
     restarts: u32,
+    /// What the run will take: requests and items.
+    #[serde(default)]
+    forecast: Option<(u64, u64)>,
 }
 
 /// Notices cursors that go in a circle, however long it is, with one of them remembered: a later one after each
@@ -147,13 +153,15 @@ impl Can {
             capability::LIBRARY_ALBUMS_READ,
             capability::LIBRARY_ARTISTS_READ,
             capability::LIBRARY_SHOWS_READ,
+            capability::LIBRARY_EPISODES_READ,
         ];
         Self {
             library: reads.into_iter().any(|capability| handle.has(capability)),
             playlists: handle.has(capability::PLAYLISTS_READ),
             saved: handle.manifest().is_some_and(|manifest| manifest.library == LibraryKind::Saved),
             signs_in: handle.manifest().is_some_and(|manifest| manifest.sign_in != SignIn::None),
-            likes: handle.has(capability::LIKES_READ),
+            likes: handle.has(capability::LIKES_READ)
+                || handle.manifest().is_some_and(|manifest| manifest.likes_are_saved_tracks),
             likes_write: handle.has(capability::LIKES_WRITE),
             history: handle.has(capability::HISTORY_READ),
         }
@@ -206,6 +214,9 @@ impl Pull {
             Err(error) => return Err(error.into()),
         };
         let progress = page.progress;
+        if let Some(forecast) = page.forecast {
+            self.at.forecast = Some((forecast.requests, forecast.items));
+        }
         let next = self.next_cursor(page.next.as_ref())?;
         self.at.idle = if is_idle(&page) { self.at.idle + 1 } else { 0 };
         if self.at.idle > MAX_IDLE_PAGES {
@@ -213,8 +224,31 @@ impl Pull {
         }
         self.store_library(page, next).await?;
         if let Some(progress) = progress {
-            self.ctx.progress(progress.done, progress.total, "reading the library").await?;
+            self.ctx.progress(progress.done, progress.total, &self.message()).await?;
         }
+        Ok(())
+    }
+
+    fn message(&self) -> String {
+        match self.at.forecast {
+            Some((requests, items)) => {
+                format!("reading the library: {items} items, in about {requests} requests in all")
+            }
+            None => "reading the library".to_owned(),
+        }
+    }
+
+    /// An account that could be read again is well.
+    async fn note_well(&self) -> sqlx::Result<()> {
+        let mut tx = self.ctx.app.db.write().await?;
+        self.ctx.hold(&mut tx).await?;
+        let Some(account) = crate::db::accounts::find(&mut *tx, &self.account.id).await? else { return Ok(()) };
+        if account.state == "ok" || crate::db::accounts::is_dead(&mut *tx, &account.id).await? {
+            return Ok(());
+        }
+        accounts::set_state(&mut tx, &account.id, "ok", None, None).await?;
+        tx.commit().await?;
+        self.ctx.app.recent_accounts.forget();
         Ok(())
     }
 
@@ -332,6 +366,7 @@ async fn begin(ctx: &JobContext, account: &Account) -> Result<Checkpoint, JobErr
         idle: 0,
         circle: Circle::default(),
         restarts: 0,
+        forecast: None,
     };
     let mut tx = ctx.app.db.write().await?;
     pull_runs::end_abandoned(&mut tx, &account.id).await?;

@@ -14,6 +14,7 @@ use crate::{
     db::{self, Tx, items, likes::LikeRow},
     error::{ApiError, ApiResult},
     jobs::{self, Enqueue, likes::WriteLikes},
+    library,
     mirror::lookup,
     providers::{InstanceHandle, Lane},
 };
@@ -80,14 +81,23 @@ pub async fn tell(app: &App, account: &Account, lane: Lane, rows: Vec<LikeRow>) 
     };
     let mut outcomes = outcomes(answer);
     let mut again = None;
+    let (mut saved, mut unsaved) = (Vec::new(), Vec::new());
     let mut tx = app.db.write().await?;
     db::state::lock(&mut tx, &format!("likes:{user}")).await?;
     for row in rows {
         let left_out = || Outcome::Later(ProviderError::internal("the provider did not say what became of it"));
         let outcome = outcomes.one(&row.uri).unwrap_or_else(left_out);
+        if matches!(outcome, Outcome::Done) {
+            if row.liked != 0 { saved.push(row.uri.clone()) } else { unsaved.push(row.uri.clone()) }
+        }
         if let Some(error) = settle(&mut tx, user, row, outcome, handle.has(capability::LIKES_READ)).await? {
             again = Some(error);
         }
+    }
+    if handle.manifest().is_some_and(|manifest| manifest.likes_are_saved_tracks)
+        && !(saved.is_empty() && unsaved.is_empty())
+    {
+        library::follow(&mut tx, account, &saved, &unsaved, &[]).await?;
     }
     tx.commit().await?;
     Ok(again)

@@ -15,6 +15,26 @@ use crate::error::ApiError;
 /// Larger bodies get no tag: they would have to be held in memory.
 const MAX_BODY: u64 = 1 << 20;
 
+/// Goes with a reply whose version clients may name in `If-Match`. The tag then is that version and a hash of the reply, so
+/// that it also tells one page of it from another.
+#[derive(Clone, Debug)]
+pub struct Version(pub String);
+
+/// The tag of a version, as a reply to a write has it.
+pub fn of_version(version: &str) -> String {
+    format!("\"{version}\"")
+}
+
+/// Whether an `If-Match` header names a version: by a tag that a write answered, or one of any reply of that version.
+pub fn names_version(header: &HeaderValue, version: &str) -> bool {
+    let names = |tag: &str| {
+        let tag = tag.strip_prefix("W/").unwrap_or(tag);
+        let inner = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+        inner.is_some_and(|inner| inner.split('.').next() == Some(version))
+    };
+    header.to_str().is_ok_and(|list| list.trim() == "*" || listed(list).any(names))
+}
+
 /// The layer.
 pub async fn layer(request: Request, next: Next) -> Response {
     let wanted = matches!(*request.method(), Method::GET | Method::HEAD);
@@ -32,7 +52,10 @@ async fn tag(response: Response, known: Option<&HeaderValue>) -> Response {
     let Ok(bytes) = axum::body::to_bytes(body, usize::try_from(MAX_BODY).unwrap_or(usize::MAX)).await else {
         return ApiError::internal("a JSON body could not be read back").into_response();
     };
-    let etag = of(&bytes);
+    let etag = match parts.extensions.get::<Version>() {
+        Some(Version(version)) => of(&bytes).replacen('"', &format!("\"{version}."), 1),
+        None => of(&bytes),
+    };
     let unchanged = known.is_some_and(|value| matches(value, &etag));
     if let Ok(value) = HeaderValue::from_str(&etag) {
         parts.headers.insert(header::ETAG, value);

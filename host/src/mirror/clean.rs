@@ -247,6 +247,20 @@ fn mbid(value: &mut Option<String>) {
     value.take_if(|id| !is_uuid(id));
 }
 
+/// A recording code as it is kept: in upper case, without hyphens.
+pub fn isrc_of(text: &str) -> Option<String> {
+    let mut value = Some(text.to_owned());
+    isrc(&mut value);
+    value
+}
+
+/// A MusicBrainz id as it is kept: in lower case.
+pub fn mbid_of(text: &str) -> Option<String> {
+    let mut value = Some(text.to_owned());
+    mbid(&mut value);
+    value
+}
+
 fn web_url(value: &mut Option<String>) {
     let is_web = |text: &str| {
         let scheme = text.starts_with("https://") || text.starts_with("http://");

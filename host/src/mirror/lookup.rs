@@ -91,14 +91,30 @@ pub async fn fetch(app: &App, scope: &Scope, uri: &Uri) -> ApiResult<(String, It
     let Some(handle) = handle.filter(|handle| handle.state() == State::Started) else {
         return Err(item_not_found(uri));
     };
+    let item = fetch_by(app, &handle, &account_id, uri).await?;
+    Ok((account_id, item))
+}
+
+/// The item as its provider answers it to an account, checked; or what it answered a moment ago.
+///
+/// # Errors
+/// 404 `item_not_found`, or why the provider could not be asked.
+pub async fn fetch_by(app: &App, handle: &InstanceHandle, account_id: &str, uri: &Uri) -> ApiResult<Item> {
     let request = Get { uri: uri.clone(), locator: None };
-    let account = account_of(&handle, &account_id);
-    let mut item = app.providers.call::<method::GetItem>(uri.instance(), account, Lane::Interactive, request).await?;
+    let ask = handle.call::<method::GetItem>(account_of(handle, account_id), Lane::Interactive, request);
+    let key = cached_as(account_id, uri);
+    let item = app.catalogue.items.get(&key, async { ask.await.map(Arc::new) }).await?;
+    let mut item = Item::clone(&item);
     if item.uri() != uri {
         return Err(senseless(uri, &format!("asked for {uri}, got {}", item.uri())));
     }
     clean::clean(&mut item, uri.instance()).map_err(|why| senseless(uri, &why.detail))?;
-    Ok((account_id, item))
+    Ok(item)
+}
+
+/// What an item that an account's provider answered is remembered as.
+pub fn cached_as(account_id: &str, uri: &Uri) -> String {
+    format!("{account_id} {uri}")
 }
 
 fn senseless(uri: &Uri, why: &str) -> ApiError {

@@ -65,9 +65,9 @@ pub async fn playlist(
     paging: Paging,
 ) -> ApiResult<Response> {
     let (players, principal) = (Players::of(&app), visit.principal.clone());
-    let doc = api::playlists::get_playlist(State(app.clone()), principal.clone(), ItemUri(uri.clone())).await?;
+    let (_, doc) = api::playlists::get_playlist(State(app.clone()), principal.clone(), ItemUri(uri.clone())).await?;
     let doc: Doc = serde_json::from_str(&doc.0).map_err(ApiError::internal)?;
-    let items = api::playlists::list_playlist_items(State(app), principal, ItemUri(uri.clone()), paging).await?;
+    let (_, items) = api::playlists::list_playlist_items(State(app), principal, ItemUri(uri.clone()), paging).await?;
     let entries: Vec<Entry> = serde_json::from_str(&items.data).map_err(ApiError::internal)?;
     let next = items.meta.next_cursor.as_ref().map(|cursor| format!("/ui/playlists/{uri}?cursor={cursor}"));
     let rows = entries.into_iter().map(|entry| players.row(entry.item)).collect();

@@ -3,6 +3,7 @@
 #![expect(unreachable_pub, reason = "one binary: its modules share their helpers")]
 #![expect(clippy::unwrap_used, reason = "a test ends where its preparation fails")]
 
+mod editable;
 mod lab;
 mod starred;
 mod support;
@@ -15,6 +16,7 @@ mod auth;
 mod backup;
 mod budget;
 mod callback;
+mod catalog_cache;
 mod catalogue;
 mod cli;
 mod connections;
@@ -31,18 +33,21 @@ mod invites;
 mod jobs;
 mod keys;
 mod library;
+mod library_edit;
 mod liked;
 mod limits;
 mod load;
 mod matrix;
 mod nodes;
 mod peers;
+mod playlist_edit;
 mod plugin_cli;
 mod plugin_loading;
 mod preferences;
 mod privacy;
 mod providers;
 mod proxies;
+mod resolve;
 mod sandbox;
 mod secrets;
 mod sessions;

@@ -45,11 +45,15 @@ fn small() -> Options {
     }
 }
 
+/// What the plugin asks for, and gets.
+const PERMISSIONS: &str = r#"permissions = ["hosts:api.spotify.com", "hosts:accounts.spotify.com", "hosts:*.scdn.co",
+"hosts:*.spotifycdn.com", "hosts:spotify.link", "hosts:spotify.app.link", "hosts:open.spotify.com"]"#;
+
 /// A host's configuration. The budget is out of the way unless a test is about it.
 fn configuration(plugins: &Bench, simulator: &Simulator, budget: &str) -> String {
     let budget = if budget.is_empty() { "window_requests = 0\ndaily_requests = 0" } else { budget };
     format!(
-        "[plugins]\ndirectories = [{:?}]\n[providers.spotify]\nplugin = \"spotify\"\n\
+        "[plugins]\ndirectories = [{:?}]\n[providers.spotify]\nplugin = \"spotify\"\n{PERMISSIONS}\n\
          settings = {{ client_id = \"tests\", accounts_base = \"{}\", \
          api_base = \"{}\" }}\n[providers.spotify.budget]\n{budget}\n",
         plugins.path("plugins"),

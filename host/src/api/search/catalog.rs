@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
-use zotify_plugin_api::{Kind, PageRequest, Search, capability, method};
+use zotify_plugin_api::{Kind, PageRequest, ProviderError, Search, capability, method};
 
 use super::names;
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
         page::{Meta, Paging, ProviderPart, RawPage, cursor, open, seal},
         raw,
     },
+    cache::Searched,
     db::items::{self, Hit, Part, Wanted},
     error::{ApiError, ApiResult},
     mirror::{Scope, fold, lookup},
@@ -105,15 +106,18 @@ fn share(limit: i64, among: usize) -> u32 {
 }
 
 async fn ask(app: &App, account: &Account, list: &str, request: Search) -> Answer {
-    let (instance, kinds) = (account.instance.clone(), request.kinds.clone());
+    let instance = account.instance.clone();
     let handle = app.providers.get(&instance);
     let asks = handle.as_deref().and_then(|handle| lookup::account_of(handle, &account.id));
-    let page = app.providers.call::<method::SearchCatalog>(&instance, asks, Lane::Interactive, request).await;
-    match page.and_then(|page| Ok((page.items.rows, seal(app, &account.id, list, page.next)?))) {
-        Ok((mut rows, next)) => {
-            rows.retain(|item| kinds.is_empty() || kinds.contains(&item.kind()));
+    // What the words mean is the service's to say, so they are told apart as they were typed.
+    let key =
+        format!("{} {instance} {} {}", account.id, serde_json::to_string(&request).unwrap_or_default(), asks.is_some());
+    let searched = app.catalogue.searches.get(&key, fetch(app, &instance, asks, request)).await;
+    match searched.and_then(|found| Ok((seal(app, &account.id, list, found.next.clone())?, found))) {
+        Ok((next, found)) => {
             let state = ProviderPart { state: "ok".into(), code: None, detail: None, as_of: None };
-            Answer { part: documents(rows, &instance), next, instance, state }
+            let part = Part { json: found.json.to_string(), count: found.count, last: None };
+            Answer { part, next, instance, state }
         }
         Err(error) => {
             let error = ApiError::from(error);
@@ -122,6 +126,15 @@ async fn ask(app: &App, account: &Account, list: &str, request: Search) -> Answe
             Answer { part: Part::default(), next: None, instance, state }
         }
     }
+}
+
+async fn fetch(app: &App, instance: &str, account: Option<&str>, request: Search) -> Result<Searched, ProviderError> {
+    let kinds = request.kinds.clone();
+    let page = app.providers.call::<method::SearchCatalog>(instance, account, Lane::Interactive, request).await?;
+    let mut rows = page.items.rows;
+    rows.retain(|item| kinds.is_empty() || kinds.contains(&item.kind()));
+    let Part { json, count, .. } = documents(rows, instance);
+    Ok(Searched { json: json.into(), count, next: page.next })
 }
 
 fn joined(parts: Vec<Part>) -> Part {

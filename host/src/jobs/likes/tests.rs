@@ -29,7 +29,8 @@ async fn begun(liked: i64) -> (World, Pull, LikeRow) {
     let ctx = world.job().await;
     let account = accounts::find(&world.app.db, "own").await.unwrap().unwrap();
     let began = db::clock::now(&mut world.app.db.read().acquire().await.unwrap()).await.unwrap();
-    let pull = Pull { ctx, account, user: USER.into(), began, listed: HashSet::new(), unread: 0, added: 0 };
+    let pull =
+        Pull { ctx, account, user: USER.into(), began, listed: HashSet::new(), unread: 0, added: 0, saved: false };
     (world, pull, row)
 }
 

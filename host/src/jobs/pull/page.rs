@@ -31,6 +31,7 @@ impl Pull {
         let unchanged = self.own(page.unchanged);
         let removed = self.own(page.removed);
         self.at.listing = page.listing;
+        let forecast = page.forecast;
         self.at.cursor = next;
         if self.at.cursor.is_none() {
             self.at.step = Step::Playlists;
@@ -46,6 +47,10 @@ impl Pull {
         crate::db::likes::follow(&mut tx, self.account.owner.as_deref(), &pairs, self.can.likes_write).await?;
         crate::db::plays::follow(&mut tx, self.account.owner.as_deref(), &pairs).await?;
         items::upsert(&mut tx, &account, &self.at.run, true, &checked.rows).await?;
+        if let Some(forecast) = forecast {
+            let bounded = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+            pull_runs::forecast(&mut tx, &self.at.run, bounded(forecast.requests), bounded(forecast.items)).await?;
+        }
         if self.at.listing == Listing::Everything {
             let known = items::seen(&mut tx, &account, &self.at.run, &unchanged).await?;
             checked.counts.unchanged = i64::try_from(known).unwrap_or(0);

@@ -204,7 +204,7 @@ impl World {
             }
             _ => panic!("{method} {path}: say in World::thing (host/tests/it/matrix/fixtures.rs) what its ids name"),
         };
-        let path = path.replace(&parameter(name), &value);
+        let path = path.replace(&parameter(name), &value).replace("{entry_id}", "0");
         assert!(
             !path.contains('{'),
             "{method} {path}: World::thing (host/tests/it/matrix/fixtures.rs) has no second id"

@@ -60,7 +60,7 @@ impl Server {
     /// Asks the server itself.
     async fn ask(&self, host: &TestApp, method: &str) -> Value {
         let url = format!("{}/{method}?u=alice&p={PASSWORD}&v=1.12.0&c=test&f=json", self.rest);
-        let answer: Value = host.client.get(url).send().await.unwrap().json().await.unwrap();
+        let answer: Value = host.get_elsewhere(&url).await;
         assert_eq!(answer["subsonic-response"]["status"], "ok", "{answer}");
         answer["subsonic-response"].clone()
     }
@@ -100,9 +100,11 @@ fn supysonic() -> Option<Server> {
         command
     };
     let folder = music.to_str().unwrap();
-    for arguments in
-        [&["user", "add", "alice", "-p", PASSWORD][..], &["folder", "add", "Music", folder], &["folder", "scan", "-f", "Music"]]
-    {
+    for arguments in [
+        &["user", "add", "alice", "-p", PASSWORD][..],
+        &["folder", "add", "Music", folder],
+        &["folder", "scan", "-f", "Music"],
+    ] {
         let done = python("supysonic-cli").args(arguments).output().unwrap();
         assert!(done.status.success(), "{done:?}");
     }
@@ -132,12 +134,12 @@ fn maneki() -> Option<Server> {
 /// A host that is connected to the server, and the account there.
 async fn connected(server: &Server) -> (TestApp, String) {
     let plugins = Bench::new().with("zotify_plugin_subsonic");
-    let host = TestApp::with(&format!(
+    let config = format!(
         "[plugins]\ndirectories = [{:?}]\n[providers.nas]\nplugin = \"subsonic\"\nsettings = {{ url = \"{}\" }}\n",
         plugins.path("plugins"),
         server.url
-    ));
-    let host = host.await.admin().await;
+    );
+    let host = TestApp::with(&config).await.admin().await;
     host.until("/api/providers/nas", |provider| provider["state"] == "started").await;
     let flow = host.post("/api/accounts/flows", &json!({"provider": "nas", "label": "Alice's"})).await.expect(201);
     let path = format!("/api/accounts/flows/{}", flow["id"].as_str().unwrap());
@@ -194,7 +196,8 @@ async fn searches(host: &TestApp, track: &Value) {
 async fn stars(server: &Server, host: &TestApp, tracks: &[Value]) {
     let starred = async || {
         let songs = server.ask(host, "getStarred2").await["starred2"]["song"].clone();
-        let ids = songs.as_array().into_iter().flatten().map(|song| format!("nas:track:{}", song["id"].as_str().unwrap()));
+        let ids =
+            songs.as_array().into_iter().flatten().map(|song| format!("nas:track:{}", song["id"].as_str().unwrap()));
         ids.collect::<std::collections::BTreeSet<_>>()
     };
     for track in &tracks[..2] {

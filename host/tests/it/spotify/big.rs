@@ -30,7 +30,7 @@ async fn ten_thousand_tracks_survive_a_429_and_a_kill() {
     offer(&plugin("zotify_plugin_spotify"), &dir.path().join("plugins"));
     let port = free_port();
     let config = format!(
-        "[server]\nlisten = \"127.0.0.1:{port}\"\n[providers.spotify]\nplugin = \"spotify\"\nsettings = {{ client_id = \"tests\", \
+        "[server]\nlisten = \"127.0.0.1:{port}\"\n[providers.spotify]\nplugin = \"spotify\"\n{PERMISSIONS}\nsettings = {{ client_id = \"tests\", \
          accounts_base = \"{}\", api_base = \"{}\" }}\n[providers.spotify.budget]\nwindow_requests = 0\ndaily_requests = 0\n",
         simulator.accounts_base(),
         simulator.api_base()

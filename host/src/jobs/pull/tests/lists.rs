@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use zotify_plugin_api::PlaylistPage;
+
 use super::*;
+use crate::mirror::entries::Entries;
 
 fn entry(id: &str, item: Option<Track>) -> PlaylistEntry {
     PlaylistEntry { entry_id: id.into(), added_at: None, item: item.map(Item::Track), title: Some("as written".into()) }
@@ -24,10 +27,9 @@ async fn playlists_keep_order_doubles_and_what_cannot_be_found() {
     pull.store_library(page([track(1, "One")]), None).await.unwrap();
     pull.store_playlists(Page { items: vec![Item::Playlist(list)].into(), ..Page::default() }, None).await.unwrap();
     let due = playlists::next_due(world.app.db.read(), &world.account.id, &pull.at.run).await.unwrap().unwrap();
-    let mut read = entries::Entries::default();
-    for entry in entries {
-        pull.entry(&mut read, entry);
-    }
+    let mut read = Entries::default();
+    let entries = PlaylistPage { entries: entries.into(), ..PlaylistPage::default() };
+    read.page(entries, &world.account.instance).unwrap();
     pull.store_entries(&due, read).await.unwrap();
     let next = playlists::next_due(world.app.db.read(), &world.account.id, &pull.at.run).await.unwrap();
     assert!(next.is_none(), "the same version is not read twice");
@@ -70,8 +72,9 @@ async fn what_was_saved_and_is_in_a_playlist_only_leaves_the_library() {
     pull.store_library(page(many(2)), None).await.unwrap();
     pull.store_playlists(playlists(), None).await.unwrap();
     let due = playlists::next_due(world.app.db.read(), &world.account.id, &pull.at.run).await.unwrap().unwrap();
-    let mut read = entries::Entries::default();
-    pull.entry(&mut read, entry("e1", Some(track(0, "song 0000"))));
+    let mut read = Entries::default();
+    let entries = vec![entry("e1", Some(track(0, "song 0000")))];
+    read.page(PlaylistPage { entries: entries.into(), ..PlaylistPage::default() }, &world.account.instance).unwrap();
     pull.store_entries(&due, read).await.unwrap();
     pull.finish().await.unwrap();
 
