@@ -1,9 +1,12 @@
 //! The web interface under `/ui`: pages made on the server, which work as plain HTML. A script swaps pages in place, so that
 //! the player goes on, and follows what runs. Each handler asks the API's own handlers and shows their documents.
 
+pub mod accounts;
 pub mod album;
 mod assets;
+pub mod connect;
 mod failure;
+mod form;
 pub mod home;
 pub mod jobs;
 pub mod page;
@@ -45,6 +48,16 @@ pub fn router() -> Router<AppState> {
         .route("/ui/sign-out", post(sign_in::sign_out))
         .route("/ui/password", get(password::form).post(password::change))
         .route("/ui/sync", post(home::sync))
+        .route("/ui/accounts/{id}", get(accounts::account).post(accounts::change))
+        .route("/ui/accounts/{id}/check", post(accounts::check))
+        .route("/ui/accounts/{id}/unlink", get(accounts::ask_unlink).post(accounts::unlink))
+        .route("/ui/connect", get(connect::choose).post(connect::start))
+        .route("/ui/connect/{id}", get(connect::flow))
+        .route("/ui/connect/{id}/values", post(connect::fill_in))
+        .route("/ui/connect/{id}/returned", post(connect::come_back))
+        .route("/ui/connect/{id}/poll", post(connect::poll))
+        .route("/ui/connect/{id}/news", get(connect::news))
+        .route("/ui/connect/{id}/cancel", post(connect::cancel))
         .route("/ui/search", get(search::search))
         .route("/ui/albums/{uri}", get(album::album))
         .route("/ui/playlists", get(playlists::list))

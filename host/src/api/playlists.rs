@@ -4,11 +4,7 @@ pub mod entries;
 pub mod export;
 pub mod write;
 
-use axum::{
-    Extension,
-    extract::State,
-    response::{IntoResponse as _, Response},
-};
+use axum::{Extension, extract::State};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use zotify_plugin_api::{Kind, Uri};

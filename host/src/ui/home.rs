@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
+    accounts::{Counts, state},
     ask,
     jobs::Job,
     page::{self, Frame, Visit, moment},
@@ -15,8 +16,9 @@ use crate::{
     AppState,
     api::{
         self,
+        accounts::Connection,
         auth::body::FormOrJson,
-        extract::{Json, OptionalJson, Query},
+        extract::{OptionalJson, Query},
         page::{MAX_LIMIT, Paging},
     },
     error::ApiResult,
@@ -27,51 +29,16 @@ use crate::{
 #[template(path = "ui/home.html")]
 struct Page {
     frame: Frame,
-    stats: Stats,
+    accounts: Vec<Account>,
     providers: Vec<Provider>,
+    /// A library is being read.
     busy: bool,
 }
 
-#[derive(Deserialize)]
-struct Stats {
-    totals: Counts,
-    accounts: Vec<Account>,
-}
-
-#[derive(Deserialize)]
-struct Counts {
-    tracks: i64,
-    albums: i64,
-    artists: i64,
-    playlists: i64,
-    shows: i64,
-    episodes: i64,
-}
-
-impl Counts {
-    /// With their names; only what there is.
-    fn named(&self) -> Vec<(i64, &'static str)> {
-        let all = [
-            (self.tracks, "tracks"),
-            (self.albums, "albums"),
-            (self.artists, "artists"),
-            (self.playlists, "playlists"),
-            (self.shows, "shows"),
-            (self.episodes, "episodes"),
-        ];
-        all.into_iter().filter(|(count, _)| *count > 0).collect()
-    }
-}
-
-#[derive(Deserialize)]
 struct Account {
-    account: String,
-    provider: String,
-    counts: Counts,
-    completeness: Option<String>,
-    last_pull_at: Option<String>,
-    /// Its library is being read.
-    #[serde(skip)]
+    about: Connection,
+    counts: String,
+    state: (&'static str, &'static str),
     syncing: bool,
 }
 
@@ -84,7 +51,7 @@ struct Provider {
 /// Accounts and providers.
 ///
 /// # Errors
-/// As `GET /api/providers` and `GET /api/library/stats`; without a session a sign-in is asked for first.
+/// As `GET /api/providers` and `GET /api/accounts`; without a session a sign-in is asked for first.
 #[utoipa::path(
     get, path = "/ui", operation_id = "ui", tag = "Meta",
     responses(
@@ -96,16 +63,17 @@ pub async fn home(State(app): State<AppState>, visit: Visit) -> ApiResult<Respon
     let (frame, principal) = (visit.frame("home"), visit.principal);
     let all = || Paging { limit: Some(MAX_LIMIT), cursor: None };
     let providers = api::providers::list_providers(State(app.clone()), principal.clone(), all()).await?.data;
-    let Json(stats) = api::library::library_stats(State(app.clone()), principal.clone()).await?;
-    let mut stats: Stats = view(stats)?;
+    let connections = api::accounts::list_accounts(State(app.clone()), principal.clone(), all()).await?.data;
     let query = Query(ask(json!({ "kind": "library.pull" }))?);
     let jobs: Vec<Job> = view(api::jobs::list_jobs(State(app), principal, all(), query).await?.data)?;
-    for account in &mut stats.accounts {
-        let subject = Some(account.provider.as_str());
-        account.syncing = jobs.iter().any(|job| job.active() && job.subject.as_deref() == subject);
+    let mut accounts = Vec::with_capacity(connections.len());
+    for about in connections {
+        let subject = Some(about.provider.as_str());
+        let syncing = jobs.iter().any(|job| job.active() && job.subject.as_deref() == subject);
+        accounts.push(Account { counts: Counts::of(&about)?, state: state(&about), syncing, about });
     }
-    let busy = stats.accounts.iter().any(|account| account.syncing);
-    page::show(&Page { frame, stats, providers: providers.into_iter().map(Provider::new).collect(), busy })
+    let busy = accounts.iter().any(|account| account.syncing);
+    page::show(&Page { frame, accounts, providers: providers.into_iter().map(Provider::new).collect(), busy })
 }
 
 impl Provider {

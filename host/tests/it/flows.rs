@@ -7,6 +7,7 @@ use url::Url;
 use zotify_host::db::credentials;
 
 use crate::{
+    backup::{on_postgres, program, success},
     starred::Starred,
     support::{Reply, TestApp},
 };
@@ -368,4 +369,33 @@ async fn the_short_way_answers_the_address_to_open() {
     assert_eq!(again["flow"]["account"], account);
     host.get("/api/auth/nothing/login").await.expect_problem(404, "provider_not_found");
     host.send(host.anonymous(Method::GET, "/api/auth/stars/login")).await.expect_problem(401, "missing_credentials");
+}
+
+#[tokio::test]
+async fn flows_and_credentials_outlive_a_change_of_the_master_key_but_not_its_loss() {
+    if on_postgres() {
+        return;
+    }
+    let settings = "connect = { steps = [\"form\"] }";
+    let stars = Starred::with(settings, "").await;
+    let (account, flow) = (connect(&stars.host, "anna").await, start(&stars.host).await);
+    let stars = stars.again_after(settings, |dir| drop(success(&program(dir, &["secrets", "rotate"])))).await;
+    let host = &stars.host;
+    let sealed = credentials::sealed(host.app.db.read(), &account).await.unwrap().unwrap();
+    assert!(host.app.secrets.open(&credentials::context(&account), &sealed).is_ok());
+    assert_eq!(answer(host, &flow, &form("ben")).await.expect(200)["state"], "done");
+
+    let flow = start(host).await;
+    let lose = |dir: &std::path::Path| {
+        std::fs::remove_file(dir.join("data/secret.key")).unwrap();
+        success(&program(dir, &["secrets", "reset", "--yes-lose-sealed"]));
+    };
+    let stars = stars.again_after(settings, lose).await;
+    let host = &stars.host;
+    assert_eq!(count(host, "account_credentials").await, 0);
+    host.get(&format!("{FLOWS}/{}", text(&flow, "id"))).await.expect_problem(404, "flow_not_found");
+    let row = host.get(&format!("/api/accounts/{account}")).await.expect(200);
+    assert_eq!((&row["state"], &row["state_code"]), (&json!("auth_required"), &json!("secrets_reset")), "{row:#}");
+    let again = host.post(FLOWS, &json!({"provider": "stars", "account": account})).await.expect(201);
+    assert_eq!(answer(host, &again, &form("anna")).await.expect(200)["step"]["account_id"], account);
 }

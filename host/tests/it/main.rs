@@ -56,5 +56,6 @@ mod spotify;
 mod strangers;
 mod supervisor;
 mod throttle;
+mod ui;
 mod users;
 mod vault;

@@ -1,5 +1,7 @@
 //! A host with a provider whose accounts keep likes and plays.
 
+use std::path::Path;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use zotify_host::{db, providers::Lane};
@@ -38,7 +40,13 @@ impl Starred {
 
     /// The same host after a restart, where the provider is like something else.
     pub async fn again(self, settings: &str) -> Self {
+        self.again_after(settings, |_| ()).await
+    }
+
+    /// The same with something done in the host's folder while it is stopped.
+    pub async fn again_after(self, settings: &str, between: impl FnOnce(&Path)) -> Self {
         let dir = self.host.stop().await;
+        between(dir.path());
         let host = TestApp::at(dir, "", &configuration(&self.plugins, settings, "")).await.sign_in_again().await;
         let starred = Self { host, plugins: self.plugins };
         starred.started().await;

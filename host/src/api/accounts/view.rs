@@ -14,6 +14,7 @@ use crate::{
     db::{self, credentials::SignedIn, items},
     error::ApiResult,
     mirror::schedule,
+    providers::budget::{self, BudgetReport},
 };
 
 /// A connection to a music service.
@@ -59,8 +60,7 @@ pub struct Connection {
     /// When it is read next, RFC 3339 UTC.
     pub next_pull_at: Option<String>,
     /// How often the service was and may be asked.
-    #[schema(value_type = Option<Object>)]
-    pub budget: Option<serde_json::Value>,
+    pub budget: Option<BudgetReport>,
     /// How much its library holds.
     pub counts: Counts,
 }
@@ -80,7 +80,8 @@ pub struct CapabilityView {
 pub(super) async fn one(app: &App, principal: &Principal, account: Account) -> ApiResult<Connection> {
     let signed_in = db::credentials::find(app.db.read(), &account.id).await?;
     let counts = items::counts(app.db.read(), std::slice::from_ref(&account.id)).await?;
-    Ok(connection(app, principal, account, signed_in, &counts))
+    let budget = budget::report(app, &account.instance, &account.id).await?;
+    Ok(Connection { budget, ..connection(app, principal, account, signed_in, &counts) })
 }
 
 /// Several accounts.
@@ -89,11 +90,13 @@ pub(super) async fn all(app: &App, principal: &Principal, accounts: Vec<Account>
     let counts = items::counts(app.db.read(), &ids).await?;
     let signed_in = db::credentials::of_accounts(app.db.read(), &ids).await?;
     let mut signed_in: BTreeMap<_, _> = signed_in.into_iter().map(|one| (one.account_id.clone(), one)).collect();
-    let view = |account: Account| {
+    let mut views = Vec::with_capacity(accounts.len());
+    for account in accounts {
         let own = signed_in.remove(&account.id);
-        connection(app, principal, account, own, &counts)
-    };
-    Ok(accounts.into_iter().map(view).collect())
+        let budget = budget::report(app, &account.instance, &account.id).await?;
+        views.push(Connection { budget, ..connection(app, principal, account, own, &counts) });
+    }
+    Ok(views)
 }
 
 fn connection(
@@ -118,7 +121,7 @@ fn connection(
         last_pull_at: account.last_pull_at.map(rfc3339),
         last_complete_at: account.last_complete_at.map(rfc3339),
         next_pull_at: next_pull(app, &account).map(rfc3339),
-        budget: budget(app, &account),
+        budget: None,
         counts: own,
         id: account.id,
         provider: account.instance,
@@ -134,11 +137,6 @@ fn connection(
 /// When it is read next; none while that is never.
 fn next_pull(app: &App, account: &Account) -> Option<i64> {
     schedule::every(app, account).and(account.next_pull_at)
-}
-
-/// How often the service was and may be asked for this account: what keeps the budgets says it here.
-fn budget(_app: &App, _account: &Account) -> Option<serde_json::Value> {
-    None
 }
 
 fn remedy(account: &Account) -> Option<String> {

@@ -225,13 +225,15 @@ impl World {
         id
     }
 
-    /// An account that is being connected, and whose flow has failed.
+    /// An account that is being connected, by a flow that the service knows as `matrix`.
     async fn flow(&self) -> String {
+        const HASH: &str = "bgDNVizC2I4jjfuB2UOd5-yEPunQyYedVJyxQ2eG-XU";
         let id = Ulid::generate().to_string();
-        let sql =
-            "INSERT INTO setup_flows (id, user_id, instance, shared, state, step, created_at, updated_at, expires_at)
-             VALUES ($1, $2, 'bad', 0, 'failed', 1, 1, 1, 4000000000000)";
-        self.execute(sql, &[&id, &self.id("owner").await]).await;
+        let sql = "INSERT INTO setup_flows
+               (id, user_id, instance, shared, state, state_hash, step, created_at, updated_at, expires_at)
+             VALUES ($1, $2, 'local', 0, 'open', $3, 1, 1, 1, 4000000000000)";
+        self.execute("DELETE FROM setup_flows WHERE state_hash = $1", &[HASH]).await;
+        self.execute(sql, &[&id, &self.id("owner").await, HASH]).await;
         id
     }
 
