@@ -258,7 +258,9 @@ const CONTENT: [&str; 5] = ["item", "track", "album", "episode", "show"];
 /// What a row holds, under whatever names.
 fn contents(row: &mut Value) -> impl Iterator<Item = &mut Value> {
     let members = row.as_object_mut().into_iter().flatten();
-    members.filter(|(name, content)| CONTENT.contains(&name.as_str()) && !content.is_boolean()).map(|(_, content)| content)
+    members
+        .filter(|(name, content)| CONTENT.contains(&name.as_str()) && !content.is_boolean())
+        .map(|(_, content)| content)
 }
 
 /// Changes the JSON of an answer.
