@@ -248,7 +248,7 @@ async fn what_spotify_would_refuse_or_spoil_is_not_sent() {
         PlaylistImage { playlist: key(Kind::Playlist, LIST), content_type: content_type.into(), bytes }
     };
     let error = world.spotify.playlist_image(call(image("image/jpeg", 200_000))).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::TooLarge);
+    assert_eq!((error.kind, error.code.as_deref()), (ErrorKind::InvalidRequest, Some("image_too_large")));
     let error = world.spotify.playlist_image(call(image("image/png", 2000))).await.unwrap_err();
     assert_eq!(error.code.as_deref(), Some("jpeg_only"));
     assert!(world.log().is_empty());
