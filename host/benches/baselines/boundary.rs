@@ -91,7 +91,8 @@ async fn inside(report: &mut Report) {
     let instance = library.create(&create("bare", "hostile"), Arc::new(Nobody)).expect("it starts");
     let took = micros(20_000, || instance.call("no.such.method", Vec::new())).await;
     report.row("guarded call inside the host, without an answer", took, "µs", Goal::AtMost(1.0));
-    let call = Call { request_id: None, account: None, deadline_ms: 10_000, background: false, request: query("tracks 50") };
+    let call =
+        Call { request_id: None, account: None, deadline_ms: 10_000, background: false, request: query("tracks 50") };
     let request = wire::encode(&call).expect("it encodes");
     let over = micros(2_000, || async {
         let bytes = instance.call(SearchCatalog::NAME, request.clone()).await.expect("a page");

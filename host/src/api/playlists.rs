@@ -74,7 +74,11 @@ pub async fn list_playlists(
     responses((status = 200, description = "The playlist; its `ETag` is what `If-Match` takes.", body = Playlist)),
     security(("bearer" = ["playlists:read"]), ("api_key" = ["playlists:read"]))
 )]
-pub async fn get_playlist(State(app): State<AppState>, principal: Principal, uri: ItemUri) -> ApiResult<(Extension<Version>, RawJson)> {
+pub async fn get_playlist(
+    State(app): State<AppState>,
+    principal: Principal,
+    uri: ItemUri,
+) -> ApiResult<(Extension<Version>, RawJson)> {
     principal.require("playlists:read")?;
     let uri = uri.of_kind(Kind::Playlist)?;
     let scope = Scope::of(&app, &principal).await?;

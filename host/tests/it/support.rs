@@ -234,11 +234,6 @@ impl TestApp {
         reply
     }
 
-    /// What another server answers, as JSON.
-    pub async fn get_elsewhere(&self, url: &str) -> Value {
-        self.client.get(url).send().await.unwrap().json().await.unwrap()
-    }
-
     pub async fn get(&self, path: &str) -> Reply {
         self.send(self.request(Method::GET, path)).await
     }
