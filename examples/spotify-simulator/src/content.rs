@@ -171,7 +171,7 @@ impl Catalogue {
                 number,
                 duration_ms: 95_000 + random.below(260_000),
                 explicit: random.below(12) == 0,
-                isrc: format!("QZ{}{:05}", 10 + random.below(16), self.tracks.len() % 100_000),
+                isrc: format!("QZSIM{}{:05}", 10 + random.below(16), self.tracks.len() % 100_000),
             });
         }
         let year = 1967 + random.below(59);

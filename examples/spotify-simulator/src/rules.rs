@@ -255,9 +255,12 @@ fn at(value: &mut Value, positions: &[usize], change: impl Fn(&mut Value)) {
 
 const CONTENT: [&str; 5] = ["item", "track", "album", "episode", "show"];
 
-fn content(row: &mut Value) -> Option<&mut Value> {
-    let name = CONTENT.into_iter().find(|name| row.get(name).is_some_and(|content| !content.is_boolean()))?;
-    row.get_mut(name)
+/// What a row holds, under whatever names.
+fn contents(row: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let members = row.as_object_mut().into_iter().flatten();
+    members
+        .filter(|(name, content)| CONTENT.contains(&name.as_str()) && !content.is_boolean())
+        .map(|(_, content)| content)
 }
 
 /// Changes the JSON of an answer.
@@ -265,9 +268,9 @@ pub(crate) fn edit(value: &mut Value, effect: &Effect, old_snapshot: Option<&str
     match effect {
         Effect::NullRows { at: positions } => at(value, positions, |row| *row = Value::Null),
         Effect::NullItems { at: positions } => {
-            at(value, positions, |row| content(row).into_iter().for_each(|content| *content = Value::Null));
+            at(value, positions, |row| contents(row).for_each(|content| *content = Value::Null));
         }
-        Effect::GhostEpisodes { at: positions } => at(value, positions, |row| content(row).into_iter().for_each(ghost)),
+        Effect::GhostEpisodes { at: positions } => at(value, positions, |row| contents(row).for_each(ghost)),
         Effect::BothKeys => rows(value).into_iter().flatten().for_each(|row| {
             let found = row.get("item").or_else(|| row.get("track")).cloned();
             if let Some(found) = found {

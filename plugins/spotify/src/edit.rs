@@ -121,7 +121,7 @@ impl Editor {
     async fn add(&mut self, uris: &[String], at: Option<usize>) -> Result<()> {
         if self.total + uris.len() as u64 > MAX_ROWS {
             let text = format!("Spotify's playlists hold at most {MAX_ROWS} entries");
-            return Err(ProviderError::new(ErrorKind::TooLarge, text).with_code("playlist_full"));
+            return Err(ProviderError::invalid(text).with_code("playlist_full"));
         }
         let mut at = at;
         for batch in uris.chunks(BATCH) {
@@ -173,7 +173,7 @@ impl Editor {
         let moves = plan::moves(slots, entries, before)?;
         if moves.len() > MAX_MOVES {
             let text = format!("this takes {} requests; at most {MAX_MOVES} are made for one operation", moves.len());
-            return Err(ProviderError::new(ErrorKind::TooLarge, text).with_code("too_many_moves"));
+            return Err(ProviderError::invalid(text).with_code("too_many_moves"));
         }
         for one in moves {
             self.move_one(&one).await?;
@@ -246,7 +246,7 @@ impl Editor {
         }
         let (first, rest) = uris.split_at(uris.len().min(BATCH));
         if uris.len() as u64 > MAX_ROWS {
-            return Err(ProviderError::new(ErrorKind::TooLarge, "too many entries").with_code("playlist_full"));
+            return Err(ProviderError::invalid("too many entries").with_code("playlist_full"));
         }
         self.write(&endpoints::REPLACE_ITEMS, &json!({"uris": first})).await?;
         self.slots = Some(first.iter().map(|uri| Slot::added(uri)).collect());

@@ -24,6 +24,8 @@ struct Memory {
     /// None while the form is open.
     client_id: Option<String>,
     redirect: String,
+    /// What the page was told, and the browser brings back. The host makes another one for each step.
+    state: String,
 }
 
 /// One step.
@@ -110,17 +112,17 @@ fn external(spotify: &Spotify, request: &SetupRequest, client_id: String, redire
          URI {redirect}, its owner needs Premium, and you must be listed under User Management. If the browser then shows an \
          address that it cannot open, copy that whole address back here."
     );
-    let memory = Memory { client_id: Some(client_id), redirect: redirect.clone() };
+    let memory = Memory { client_id: Some(client_id), redirect: redirect.clone(), state: request.state.clone() };
     let memory = serde_json::to_string(&memory).map_err(|_| ProviderError::internal("cannot write the step"))?;
     Ok(SetupStep::External(SetupExternal { url: url.into(), redirect, help, memory: Some(memory) }))
 }
 
 async fn returned(spotify: &Spotify, call: &Call<SetupRequest>, url: &str) -> Result<SetupStep> {
-    let code = code(url, &call.state)?;
     let memory = call.memory.as_deref().and_then(|text| serde_json::from_str::<Memory>(text).ok());
-    let Some(Memory { client_id: Some(client_id), redirect }) = memory else {
+    let Some(Memory { client_id: Some(client_id), redirect, state }) = memory else {
         return Err(ProviderError::invalid("the steps came out of order; start again").with_code("no_memory"));
     };
+    let code = code(url, &state)?;
     let form = [
         ("grant_type", "authorization_code"),
         ("code", code.as_str()),

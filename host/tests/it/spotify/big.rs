@@ -81,6 +81,9 @@ async fn ten_thousand_tracks_survive_a_429_and_a_kill() {
     assert!(calls <= 205 + 2, "{calls} calls: {:#?}", counts(&simulator));
     assert!(calls as u64 <= forecast + 8 && forecast <= 205, "forecast {forecast}, made {calls}");
 
+    // Likes and plays are read after the library.
+    let calm = |jobs: &Value| jobs["data"].as_array().unwrap().iter().all(|job| job["state"] == "succeeded");
+    host.until("/api/jobs", calm).await;
     let mut held = Vec::new();
     let mut path = "/api/library/tracks?limit=200".to_owned();
     simulator.forget_requests();

@@ -16,13 +16,14 @@ async fn a_quota_gates_all_accounts_of_the_app_and_outlives_a_restart() {
     lab.account = second.clone();
     let started = std::time::Instant::now();
     let reply = lab.check().await;
-    reply.expect_problem(429, "quota_exceeded");
+    let problem = reply.expect_problem(429, "provider_rate_limited");
+    assert!(text(&problem, "detail").contains("quota"), "{problem:#}");
     assert!(reply.header("retry-after").parse::<u64>().unwrap() > 40_000);
     assert!(started.elapsed() < std::time::Duration::from_secs(20), "nobody sleeps so long");
     lab.simulator.forget_requests();
     let lab = lab.restarted().await;
     let lab = Lab { account: first, ..lab };
-    lab.check().await.expect_problem(429, "quota_exceeded");
+    lab.check().await.expect_problem(429, "provider_rate_limited");
     assert!(lab.simulator.requests().is_empty(), "{:#?}", lab.simulator.requests());
 }
 
@@ -31,24 +32,29 @@ async fn a_quota_gates_all_accounts_of_the_app_and_outlives_a_restart() {
 async fn refusals_are_told_apart() {
     let lab = Lab::new(small()).await;
     let refusals = [
-        (Effect::Forbidden { why: Forbidden::Premium }, "premium_required", "Premium"),
-        (Effect::Forbidden { why: Forbidden::NotRegistered }, "user_not_allowed", "User Management"),
-        (Effect::Forbidden { why: Forbidden::Scope }, "scope_missing", "sign in again"),
-        (Effect::Forbidden { why: Forbidden::Removed }, "endpoint_removed", "development mode"),
-        (Effect::Html { status: 502 }, "service_error", "502"),
+        (Forbidden::Premium, "premium_required", "Premium"),
+        (Forbidden::NotRegistered, "user_not_allowed", "User Management"),
+        (Forbidden::Scope, "scope_missing", "sign in again"),
+        (Forbidden::Removed, "endpoint_removed", "development mode"),
     ];
-    for (n, (effect, code, words)) in refusals.into_iter().enumerate() {
-        lab.simulator.clear_rules();
-        lab.simulator.rule(Rule::new("GET", "^/v1/search", effect).times(0));
-        let found = lab.host.get(&format!("/api/search?q=word{n}&scope=catalog")).await.expect(200);
-        let spotify = &found["meta"]["providers"]["spotify"];
-        assert_eq!(spotify["code"], code, "{found:#}");
-        assert!(spotify["detail"].as_str().unwrap_or_default().contains(words), "{found:#}");
+    for (why, code, words) in refusals {
+        lab.rule("GET", "^/v1/me$", Effect::Forbidden { why });
+        let account = lab.check().await.expect(200);
+        assert_eq!((&account["state"], &account["state_code"]), (&json!("restricted"), &json!(code)), "{account:#}");
+        assert!(text(&account, "state_detail").contains(words), "{account:#}");
+        // Searching says the same to whoever searches.
+        lab.rule("GET", "^/v1/search", Effect::Forbidden { why });
+        let found = lab.host.get(&format!("/api/search?q={code}&scope=catalog&kinds=track")).await.expect(200);
+        assert!(text(&found["meta"]["providers"]["spotify"], "detail").contains(words), "{found:#}");
     }
+    assert_eq!(lab.check().await.expect(200)["state"], "ok", "and it is over when the service says so");
+    lab.simulator.rule(Rule::new("GET", "^/v1/me$", Effect::Html { status: 502 }).times(0));
+    lab.check().await.expect_problem(503, "provider_unavailable");
     lab.simulator.clear_rules();
     lab.rule("PUT", "/playlists/", Effect::Forbidden { why: Forbidden::NotOwner });
     let playlist = format!("/api/playlists/spotify:playlist:{}", lab.playlist(0));
-    lab.host.patch(&playlist, &json!({"name": "Mine"})).await.expect_problem(403, "not_owner");
+    let problem = lab.host.patch(&playlist, &json!({"name": "Mine"})).await.expect_problem(403, "provider_restricted");
+    assert!(text(&problem, "detail").contains("owner"), "{problem:#}");
 }
 
 /// A budget of the configuration holds for what the plugin asks.

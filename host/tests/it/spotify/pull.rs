@@ -122,7 +122,7 @@ async fn a_relinked_track_is_one_track_and_can_be_unliked() {
     }
     assert_eq!(held.len(), 1, "one recording, once: {held:?}");
     let answer = lab.host.patch("/api/library", &json!({"remove": held})).await.expect(200);
-    assert_eq!(answer["results"][0]["status"], "removed", "{answer:#}");
+    assert_eq!(answer["data"][0]["status"], "removed", "{answer:#}");
     assert!(!lab.simulator.saved(USER, "track").contains(&saved));
 }
 

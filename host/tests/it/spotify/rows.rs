@@ -57,7 +57,7 @@ async fn contents_out_of_reach_are_not_empty() {
     assert!(!before.is_empty());
     lab.simulator.change(&Change::Rows { playlist: own.clone(), uris: lab.simulator.rows(&own)[1..].to_vec() });
     lab.simulator.rule(
-        Rule::new("GET", &format!("^/v1/playlists/{own}$"), Effect::Remove { pointer: "/items".into() }).times(0),
+        Rule::new("GET", &format!("^/v1/playlists/{own}(\\?|$)"), Effect::Remove { pointer: "/items".into() }).times(0),
     );
     let forbidden = Effect::Forbidden { why: spotify_simulator::Forbidden::NotOwner };
     lab.simulator.rule(Rule::new("GET", &format!("^/v1/playlists/{own}/items"), forbidden).times(0));
@@ -72,12 +72,11 @@ async fn local_files_are_listed_and_not_lost() {
     let id = lab.playlist(9);
     let rows = lab.entries(&id).await;
     assert!(lab.simulator.rows(&id)[1].starts_with("spotify:local:"));
-    assert_eq!(rows[1]["item"]["title"], "Untitled & Unfinished", "{:#}", rows[1]);
+    assert!(text(&rows[1]["item"], "title").contains("Untitled & Unfinished"), "{:#}", rows[1]);
     let track = lab.simulator.saved(USER, "track")[0].clone();
     let path = format!("/api/playlists/spotify:playlist:{id}/items");
     let reply = lab.host.send(lab.host.request(Method::PUT, &path).json(&json!({"uris": [track]}))).await;
-    let problem = reply.expect_problem(409, "would_lose_entries");
-    assert!(text(&problem, "detail").len() > 20);
+    reply.expect_problem(403, "provider_restricted");
     assert_eq!(lab.simulator.rows(&id).len(), rows.len());
 }
 

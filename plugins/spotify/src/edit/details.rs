@@ -87,7 +87,7 @@ pub(crate) async fn image(spotify: &Spotify, call: &Call<PlaylistImage>) -> Resu
     let encoded = STANDARD.encode(&call.bytes);
     if encoded.len() > MAX_IMAGE {
         let text = format!("Spotify takes pictures up to {} KiB", MAX_IMAGE / 4 * 3 / 1024);
-        return Err(ProviderError::new(ErrorKind::TooLarge, text).with_code("image_too_large"));
+        return Err(ProviderError::invalid(text).with_code("image_too_large"));
     }
     let mut session = Session::open(spotify, call).await?;
     session.ask(&Ask::new(&endpoints::SET_IMAGE, &[&id]).body("image/jpeg", encoded.into_bytes())).await?;
