@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 // Drives the web interface with a real browser, against a host of its own:
 //   ui.mjs HOST PLUGINS PLAYWRIGHT CHROMIUM [IMAGES]
-// HOST is the program, PLUGINS a folder with the local and the starred plugin, PLAYWRIGHT one in which playwright-core is
-// installed. Pictures of the pages go to the folder IMAGES.
+// HOST is the program, with its bundled plugins; PLUGINS a folder with the starred plugin of the examples, PLAYWRIGHT one in
+// which playwright-core is installed. Pictures of the pages go to the folder IMAGES: those of the manual, docs/manual/images.
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
@@ -84,6 +84,9 @@ async function check(page) {
 
 async function picture(page, name) {
   await check(page);
+  // Those further down are loaded when somebody gets there.
+  await page.waitForFunction(() => [...document.images].every((image) =>
+    image.getBoundingClientRect().top > innerHeight || (image.complete && image.naturalWidth > 0)));
   if (images) await page.screenshot({ path: join(images, `ui-${name}.png`) });
 }
 
@@ -118,7 +121,6 @@ async function search(page) {
   await page.getByRole("link", { name: "Play Sawtooth Serenade" }).click();
   await page.waitForFunction(() => document.getElementById("player-audio").currentTime > 0, null, { timeout: PATIENCE });
   assert.equal(await page.locator("#player-problem").isVisible(), false);
-  await page.waitForFunction(() => [...document.images].every((image) => image.complete && image.naturalWidth > 0));
   await picture(page, "search");
   const before = await playing(page);
   assert(before.readyState >= 2, JSON.stringify(before));
