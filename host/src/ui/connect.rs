@@ -72,12 +72,11 @@ impl FlowPage {
 
 /// What is wrong, where no field of the form says it.
 fn elsewhere(errors: &[FieldError], fields: &[Field]) -> Option<String> {
-    match errors {
-        [] => None,
-        errors if fields.iter().filter(|field| field.error.is_some()).count() == errors.len() => {
-            Some("Some fields need another look.".into())
-        }
-        errors => Some(errors.iter().map(|error| error.detail.as_str()).collect::<Vec<_>>().join("; ")),
+    let unsaid = errors.iter().filter(|error| !form::says(fields, error)).map(|error| error.detail.as_str());
+    match unsaid.collect::<Vec<_>>() {
+        _ if errors.is_empty() => None,
+        unsaid if unsaid.is_empty() => Some("Some fields need another look.".into()),
+        unsaid => Some(unsaid.join("; ")),
     }
 }
 

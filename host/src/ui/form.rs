@@ -47,7 +47,8 @@ pub(super) fn fields(schema: &Value, values: &Value, errors: &[FieldError]) -> V
     let field = |(at, (name, property)): (usize, (&String, &Value))| {
         let given = values.get(name).or_else(|| property.get("default"));
         let required = required.iter().any(|one| one == name);
-        let error = errors.iter().find(|error| error.field == format!("values.{name}"));
+        let place = format!("values.{name}");
+        let wrong: Vec<_> = errors.iter().filter(|error| error.field == place).map(|one| one.detail.as_str()).collect();
         let text = |key: &str| property[key].as_str().unwrap_or_default().to_owned();
         let control = control(property);
         Field {
@@ -62,7 +63,7 @@ pub(super) fn fields(schema: &Value, values: &Value, errors: &[FieldError]) -> V
             min: plain(&property["minimum"]),
             max: plain(&property["maximum"]),
             options: property["enum"].as_array().into_iter().flatten().map(plain).collect(),
-            error: error.map(|error| error.detail.clone()),
+            error: (!wrong.is_empty()).then(|| wrong.join("; ")),
             control,
         }
     };
@@ -88,6 +89,12 @@ fn plain(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// Whether a field says what is wrong.
+pub(super) fn says(fields: &[Field], error: &FieldError) -> bool {
+    let place = error.field.strip_prefix("values.");
+    place.is_some_and(|name| fields.iter().any(|field| field.name.strip_prefix(PREFIX) == Some(name)))
 }
 
 /// The values that a browser sent. One that is not of its field's type stays text, so that the check against the schema
@@ -135,7 +142,8 @@ mod tests {
 
     #[test]
     fn each_type_has_its_control() {
-        let errors = [FieldError { field: "values.port".into(), code: "maximum".into(), detail: "too large".into() }];
+        let error = |detail: &str| FieldError { field: "values.port".into(), code: "x".into(), detail: detail.into() };
+        let errors = [error("too large"), error("too odd")];
         let fields = fields(&schema(), &json!({"port": 70000, "word": "secret"}), &errors);
         let controls: Vec<_> = fields.iter().map(|field| field.control).collect();
         assert_eq!(controls, ["url", "password", "select", "number", "number", "checkbox"]);
@@ -143,7 +151,7 @@ mod tests {
         assert_eq!((fields[1].label.as_str(), fields[1].value.as_str()), ("word", ""));
         assert_eq!((fields[2].value.as_str(), fields[2].options.len()), ("b", 2));
         assert_eq!((fields[3].value.as_str(), fields[3].max.as_str()), ("70000", "65535"));
-        assert_eq!(fields[3].error.as_deref(), Some("too large"));
+        assert_eq!(fields[3].error.as_deref(), Some("too large; too odd"));
         assert_eq!(fields[3].described_by(), "field-3-error");
         assert!(fields[5].checked && !fields[5].required);
     }

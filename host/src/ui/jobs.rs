@@ -91,6 +91,12 @@ impl Job {
     fn title(&self) -> &str {
         match self.kind.as_str() {
             "library.pull" => "Reading a library",
+            "likes.pull" => "Reading likes",
+            "likes.write" => "Writing likes",
+            "history.pull" => "Reading plays",
+            "plays.write" => "Writing plays",
+            "account.check" => "Checking an account",
+            "account.unlink" => "Erasing an account",
             kind => kind,
         }
     }

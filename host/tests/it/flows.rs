@@ -306,6 +306,8 @@ async fn signing_in_again_keeps_the_account() {
     assert_eq!(connect(host, "anna").await, account, "the same account is not connected twice");
     assert_ne!(connect(host, "ben").await, account, "a user may have several");
     let again = json!({"provider": "stars", "account": account, "label": "Annas"});
+    // Dead, too: a pull that is still under way would else find that all is well.
+    execute(host, &format!("UPDATE account_credentials SET dead_code = 'x' WHERE account_id = '{account}'")).await;
     execute(host, &format!("UPDATE accounts SET state = 'auth_required', state_code = 'x' WHERE id = '{account}'"))
         .await;
     let flow = host.post(FLOWS, &again).await.expect(201);

@@ -208,9 +208,10 @@ fn foreign_plugin(name: &str, change: impl Fn(&Path, &Path)) -> PathBuf {
     copy_changed(&root.join("plugin-api"), &draft.join(name).join("plugin-api"));
     copy_changed(&root.join("host/tests/fixtures/future"), &draft.join(name).join("future"));
     let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
-    let members = manifest.lines().find(|line| line.starts_with("members")).unwrap();
+    let (_, members) = manifest.split_once("members = [").unwrap();
+    let (members, _) = members.split_once(']').unwrap();
     let ours = ["plugin-api", "plugin-api/abi", "future"].map(|folder| format!("\"{name}/{folder}\""));
-    let manifest = manifest.replace(members, &format!("members = [{}]", ours.join(", ")));
+    let manifest = manifest.replace(members, &ours.join(", "));
     let manifest = manifest.replace("path = \"plugin-api", &format!("path = \"{name}/plugin-api"));
     fs::write(draft.join("Cargo.toml"), manifest).unwrap();
     edit(&draft.join(name).join("future/Cargo.toml"), "[lib]", &format!("[lib]\nname = \"{name}\""));

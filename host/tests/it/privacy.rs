@@ -48,7 +48,7 @@ const FIXTURE: &[&str] = &[
        created_at, updated_at, expires_at)
      VALUES ('@-flow', $1, 'nas', '@-account', 0, 'failed', '@-hidden-state', CAST('@-hidden-step' AS BYTES), 1,
        '@-flow-code', '@-flow-detail', 1, 1, 9000000000000)",
-    "INSERT INTO budget_use VALUES ('nas', '@-hidden-budget', 1, '@-account', 5)",
+    "INSERT INTO budget_use VALUES ('nas', '@-hidden-budget', 1, '@-account', 5, 0)",
     "INSERT INTO libraries (account_id) VALUES ('@-account')",
     "INSERT INTO items (library, uri, kind, saved, title_key, artist_key, release_date, added_at, updated_at, parent_uri, seq,
        duration_ms, playable, seen_run, genres, search_text, doc)

@@ -33,7 +33,6 @@ impl Cell {
             fs::create_dir(bench.path(folder)).unwrap();
             fs::write(bench.path(folder).join("file"), folder).unwrap();
         }
-        fs::write(bench.path("data").join("secret.key"), "secret").unwrap();
         let base = bench.path("").canonicalize().unwrap();
         let config =
             format!("{PATIENT}\n[providers.bad]\nplugin = \"hostile\"\nsettings = {{ folders = [\"music\"] }}\n");
