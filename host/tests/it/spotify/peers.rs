@@ -162,6 +162,65 @@ async fn peers_refuse_what_is_not_theirs() {
     }
 }
 
+/// Everything that the plugin asks for and is answered, held to the published contract in both directions. The simulator
+/// has the shape that the document describes.
+#[tokio::test]
+async fn a_tour_keeps_to_the_contract() {
+    let Some(folder) = peer("prism") else { return };
+    let document = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/spotify-simulator/openapi.yml");
+    let simulator = Simulator::start(Options { legacy: true, tame: true, users: 1, ..small() }).await.unwrap();
+    let port = free_port();
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let mut command = Command::new(folder.join("node_modules/.bin/prism"));
+    command.args(["proxy", "--errors", "-h", "127.0.0.1", "-p"]).arg(port.to_string()).arg(document);
+    command.arg(simulator.api_base()).stdout(log.reopen().unwrap()).stderr(Stdio::null());
+    let _prism = Running(command.spawn().unwrap());
+    answers(&format!("http://127.0.0.1:{port}/me")).await;
+    let plugins = Bench::new().with("zotify_plugin_spotify");
+    let config = configuration(&plugins, &simulator, "");
+    let host = TestApp::with(&config.replace(&simulator.api_base(), &format!("http://127.0.0.1:{port}"))).await;
+    let mut lab = Lab { host: host.admin().await, simulator, plugins, account: String::new() };
+    lab.started().await;
+    lab.account = lab.connect(USER).await;
+    lab.calm().await;
+    assert_eq!(lab.last_run().await["completeness"], "complete");
+
+    let [track, album, artist, show] =
+        ["track", "album", "artist", "show"].map(|kind| lab.simulator.saved(USER, kind)[0].clone());
+    let other = lab.simulator.unsaved_track(USER).unwrap();
+    for path in [
+        format!("/api/items/{other}"),
+        format!("/api/albums/{album}/tracks"),
+        format!("/api/artists/{artist}/albums"),
+        format!("/api/shows/{show}/episodes"),
+        "/api/search?q=ri&scope=catalog".to_owned(),
+    ] {
+        lab.host.get(&path).await.expect(200);
+    }
+    let answer = lab.host.patch("/api/library", &json!({"add": [other], "remove": [track]})).await.expect(200);
+    assert!(answer["data"].as_array().unwrap().iter().all(|row| row["status"] != "failed"), "{answer:#}");
+    let body = json!({"name": "Made here", "description": "words", "public": false, "account": lab.account});
+    let made = lab.host.post("/api/playlists", &body).await.expect(201);
+    let path = format!("/api/playlists/{}", text(&made, "uri"));
+    let added = lab.host.post(&format!("{path}/items"), &json!({"uris": [track, other, track]})).await;
+    assert!(added.status.is_success(), "{}", added.text());
+    let rows = lab.entries(text(&made, "uri").rsplit(':').next().unwrap()).await;
+    let gone = lab.host.delete(&format!("{path}/items/{}", text(&rows[1], "entry_id"))).await;
+    assert!(gone.status.is_success(), "{}", gone.text());
+    let put = lab.host.request(Method::PUT, &format!("{path}/image")).header("content-type", "image/jpeg");
+    let put = lab.host.send(put.body(b"\xff\xd8\xff\xe0\x00\x10JFIF\x00".to_vec())).await;
+    assert!(put.status.is_success(), "{}", put.text());
+    lab.host.patch(&path, &json!({"name": "Other", "description": "other words"})).await.expect(200);
+    assert!(lab.host.delete(&path).await.status.is_success());
+
+    let told = std::fs::read_to_string(log.path()).unwrap();
+    let violations: Vec<_> = told.lines().filter(|line| line.to_lowercase().contains("violation")).collect();
+    assert!(violations.is_empty(), "{violations:#?}");
+    // What the judge refused never arrived, or arrived and was not passed on as it was.
+    assert!(lab.simulator.requests().iter().all(|entry| entry.status < 400), "{:#?}", lab.simulator.requests());
+    assert!(lab.simulator.api_calls() > 25, "{}", lab.simulator.api_calls());
+}
+
 /// What a machine makes of the contract is read without a fault: no panic, no answer 500, the plugin goes on.
 #[tokio::test]
 async fn made_up_answers_break_nothing() {
