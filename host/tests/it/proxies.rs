@@ -237,6 +237,30 @@ async fn pages_and_documents(host: &Proxied, prefix: &str) {
     assert_eq!(packed.bytes().await.unwrap()[..2], [0x1f, 0x8b]);
 }
 
+/// The sign-in page of the web interface, with all that it links to, and a sign-in there.
+async fn web_interface(host: &Proxied) {
+    let page = host.client.get(format!("{}/ui/jobs", host.base)).send().await.unwrap().error_for_status().unwrap();
+    assert_eq!(page.url().as_str(), format!("{}/ui/sign-in?next=%2Fui%2Fjobs", host.base));
+    let (url, html) = (page.url().clone(), page.text().await.unwrap());
+    let linked = ["href=\"", "src=\""].map(|name| html.split(name).skip(1).collect::<Vec<_>>()).concat();
+    let links = linked.iter().map(|part| part.split('"').next().unwrap()).filter(|link| !link.starts_with('#'));
+    for link in links.map(|link| url.join(link).unwrap()) {
+        assert_eq!(host.client.get(link.clone()).send().await.unwrap().status(), 200, "{link}");
+    }
+    let form = [("username", "tester"), ("password", PASSWORD), ("next", "/ui/jobs")];
+    let request =
+        host.client.post(url.join(html.split("action=\"").nth(1).unwrap().split('"').next().unwrap()).unwrap());
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
+    let request = request.header("sec-fetch-site", "same-origin").form(&form).build().unwrap();
+    let signed_in = client.execute(request).await.unwrap();
+    assert_eq!(signed_in.status(), 303);
+    let prefix = Url::parse(&host.base).unwrap().path().trim_end_matches('/').to_owned();
+    assert_eq!(header(signed_in.headers(), "location"), format!("{prefix}/ui/jobs"));
+    let cookie = header(signed_in.headers(), "set-cookie").split(';').next().unwrap().to_owned();
+    let jobs = host.client.get(format!("{}/ui/jobs", host.base)).header("cookie", cookie).send().await.unwrap();
+    assert!(jobs.status() == 200 && jobs.text().await.unwrap().contains("Reading a library"));
+}
+
 async fn problems_and_ids(host: &Proxied) {
     expect_problem(host.get("/api/nothing").send().await.unwrap(), 404, "route_not_found").await;
     let stranger = host.client.get(format!("{}/api/jobs", host.base)).send().await.unwrap();
@@ -306,6 +330,7 @@ async fn clients(host: &Proxied) {
 async fn works_behind(proxy: &str, prefix: &str) {
     let Some(host) = Proxied::start(proxy, prefix).await else { return };
     pages_and_documents(&host, prefix).await;
+    web_interface(&host).await;
     problems_and_ids(&host).await;
     audio(&host).await;
     lists_and_links(&host).await;
