@@ -67,6 +67,11 @@ impl Simulator {
         format!("http://{}/v1", self.address)
     }
 
+    /// Base of short links, such as `http://127.0.0.1:9099/short`: `<base>/track/<id>` leads to a track's page.
+    pub fn short_link_base(&self) -> String {
+        format!("http://{}/short", self.address)
+    }
+
     /// Adds a rule for later requests.
     ///
     /// # Panics

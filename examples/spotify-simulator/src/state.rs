@@ -1,6 +1,6 @@
 //! What the service remembers: users, their libraries and playlists, and the tokens it has given out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
@@ -55,6 +55,8 @@ pub(crate) struct State {
     pub(crate) refresh: HashMap<String, Refresh>,
     /// Tracks that are listed as another one than was saved, with the same ISRC: saved URI to listed URI.
     pub(crate) relinked: HashMap<String, String>,
+    /// What is listed as a hole wherever it is saved: URIs.
+    pub(crate) hidden: HashSet<String>,
     pub(crate) rules: Vec<Armed>,
     pub(crate) journal: Journal,
     /// How far the service's clock is ahead.
@@ -76,6 +78,7 @@ impl State {
             access: HashMap::new(),
             refresh: HashMap::new(),
             relinked: HashMap::new(),
+            hidden: HashSet::new(),
             rules: Vec::new(),
             journal: Journal::default(),
             ahead_ms: 0,

@@ -55,10 +55,11 @@ fn configuration(plugins: &Bench, simulator: &Simulator, budget: &str) -> String
     format!(
         "[plugins]\ndirectories = [{:?}]\n[providers.spotify]\nplugin = \"spotify\"\n{PERMISSIONS}\n\
          settings = {{ client_id = \"tests\", accounts_base = \"{}\", \
-         api_base = \"{}\" }}\n[providers.spotify.budget]\n{budget}\n",
+         api_base = \"{}\", short_link_base = \"{}\" }}\n[providers.spotify.budget]\n{budget}\n",
         plugins.path("plugins"),
         simulator.accounts_base(),
-        simulator.api_base()
+        simulator.api_base(),
+        simulator.short_link_base()
     )
 }
 

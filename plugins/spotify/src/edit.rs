@@ -7,6 +7,7 @@
 
 pub(crate) mod details;
 mod plan;
+pub(crate) mod put_back;
 
 use serde_json::{Value, json};
 use zotify_plugin_api::prelude::*;
@@ -38,20 +39,9 @@ const LAG_MS: [u64; 3] = [0, 1000, 3000];
 /// Does the operations in their order.
 pub(crate) async fn edit(spotify: &Spotify, call: &Call<PlaylistEdit>) -> Result<PlaylistEdited> {
     let id = playlists::id(&call.playlist.uri)?;
-    let mut session = Session::open(spotify, call).await?.patient();
-    let head = Head::read(&mut session, &id).await?;
-    let moved_on = call.version.is_some() && call.version != head.version;
-    let mut editor = Editor {
-        session,
-        id,
-        version: head.version,
-        total: head.total,
-        first: head.first,
-        slots: None,
-        moved_on,
-        written: false,
-        put_back: false,
-    };
+    let session = Session::open(spotify, call).await?.patient();
+    put_back::settle(spotify, call, &id).await?;
+    let mut editor = Editor::open(session, id, call.version.as_deref()).await?;
     let mut edited = PlaylistEdited::default();
     for operation in &call.ops {
         match editor.apply(operation, &mut edited.refused.rows).await {
@@ -89,6 +79,22 @@ struct Editor {
 }
 
 impl Editor {
+    /// Reads what there is of a playlist; `known` is the version that the caller knows.
+    async fn open(mut session: Session, id: String, known: Option<&str>) -> Result<Self> {
+        let head = Head::read(&mut session, &id).await?;
+        Ok(Self {
+            session,
+            id,
+            moved_on: known.is_some() && known != head.version.as_deref(),
+            version: head.version,
+            total: head.total,
+            first: head.first,
+            slots: None,
+            written: false,
+            put_back: false,
+        })
+    }
+
     async fn apply(&mut self, operation: &PlaylistOp, refused: &mut Vec<EditResult>) -> Result<()> {
         match operation {
             PlaylistOp::Add { items, before } => {
@@ -100,7 +106,7 @@ impl Editor {
                 self.add(&uris, at).await
             }
             PlaylistOp::Move { entries, before } => self.move_entries(entries, before.as_deref()).await,
-            PlaylistOp::Remove { entries } => self.remove(entries).await,
+            PlaylistOp::Remove { entries } => self.remove(entries, refused).await,
             PlaylistOp::Replace { items } => {
                 let uris = takeable(items, refused);
                 self.replace(&uris).await
@@ -213,25 +219,6 @@ impl Editor {
         Ok(false)
     }
 
-    /// Removes entries. A removal takes all copies of an item; those that are to stay are put back where they were.
-    async fn remove(&mut self, entries: &[String]) -> Result<()> {
-        let removal = plan::removal(self.slots().await?, entries)?;
-        for batch in removal.uris.chunks(BATCH) {
-            let items: Vec<Value> = batch.iter().map(|uri| json!({"uri": uri})).collect();
-            self.write(&endpoints::REMOVE_ITEMS, &json!({"items": items})).await?;
-        }
-        let back: usize = removal.put_back.iter().map(|(_, uris)| uris.len()).sum();
-        self.total = (removal.after.len() - back) as u64;
-        self.slots = Some(removal.after);
-        for (at, uris) in &removal.put_back {
-            self.put_back = true;
-            for (n, batch) in uris.chunks(BATCH).enumerate() {
-                self.insert(batch, Some(at + n * BATCH)).await.map_err(|error| lost(&error))?;
-            }
-        }
-        Ok(())
-    }
-
     async fn replace(&mut self, uris: &[String]) -> Result<()> {
         if self.moved_on {
             return Err(differs());
@@ -337,10 +324,4 @@ fn takeable(items: &[ItemKey], refused: &mut Vec<EditResult>) -> Vec<String> {
 fn differs() -> ProviderError {
     ProviderError::new(ErrorKind::Conflict, "the playlist changed meanwhile; read it again")
         .with_code("version_mismatch")
-}
-
-fn lost(error: &ProviderError) -> ProviderError {
-    let text =
-        format!("Spotify removed all copies of an item, and those that were to stay could not be put back: {error}");
-    ProviderError { message: text, code: Some("copies_lost".into()), ..error.clone() }
 }
