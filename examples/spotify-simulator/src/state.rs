@@ -7,6 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use crate::{
     accounts::{Access, Code, Refresh},
     content::{Catalogue, uri},
+    exchange::Exchange,
     journal::Journal,
     options::Options,
     playlists::Playlist,
@@ -59,6 +60,8 @@ pub(crate) struct State {
     pub(crate) hidden: HashSet<String>,
     pub(crate) rules: Vec<Armed>,
     pub(crate) journal: Journal,
+    /// None where nobody wants them.
+    pub(crate) exchanges: Option<Vec<Exchange>>,
     /// How far the service's clock is ahead.
     pub(crate) ahead_ms: i64,
     random: Random,
@@ -81,6 +84,7 @@ impl State {
             hidden: HashSet::new(),
             rules: Vec::new(),
             journal: Journal::default(),
+            exchanges: None,
             ahead_ms: 0,
             random,
         };

@@ -85,7 +85,7 @@ async fn twenty_expired_calls_on_two_nodes_refresh_once() {
         lab.simulator.change(&Change::ExpireTokens);
         lab.rule("POST", "^/api/token", Effect::Latency { ms: 300 });
         let search = async |n: usize| {
-            let node = if n % 2 == 0 { &lab.host } else { &other };
+            let node = if n.is_multiple_of(2) { &lab.host } else { &other };
             let found = node.get(&format!("/api/search?q=r{round}x{n}&scope=catalog&kinds=track")).await.expect(200);
             assert_eq!(found["meta"]["providers"]["spotify"]["state"], "ok", "{found:#}");
         };
