@@ -15,7 +15,7 @@ use zotify_plugin_api::prelude::*;
 use crate::{
     Spotify,
     client::{Ask, Session, is},
-    decode::spotify_uri,
+    decode::{parse_uri, spotify_uri},
     endpoints::{self, Operation},
     pages::Slice,
     playlists::{self, Head, Seen, can_return, entry_id, is_addable, uri_of},
@@ -103,13 +103,13 @@ impl Editor {
                     None => None,
                 };
                 let uris = takeable(items, refused);
-                self.add(&uris, at).await
+                self.add(&uris, at, false, refused).await
             }
             PlaylistOp::Move { entries, before } => self.move_entries(entries, before.as_deref()).await,
             PlaylistOp::Remove { entries } => self.remove(entries, refused).await,
             PlaylistOp::Replace { items } => {
                 let uris = takeable(items, refused);
-                self.replace(&uris).await
+                self.replace(&uris, refused).await
             }
             _ => Err(ProviderError::unsupported("this change of a playlist")),
         }
@@ -124,14 +124,26 @@ impl Editor {
         Ok(self.slots.get_or_insert_default())
     }
 
-    async fn add(&mut self, uris: &[String], at: Option<usize>) -> Result<()> {
+    /// Adds items. Where that fails when something of the operation is done already (`begun`), names those that are not there.
+    async fn add(
+        &mut self,
+        uris: &[String],
+        at: Option<usize>,
+        begun: bool,
+        refused: &mut Vec<EditResult>,
+    ) -> Result<()> {
         if self.total + uris.len() as u64 > MAX_ROWS {
             let text = format!("Spotify's playlists hold at most {MAX_ROWS} entries");
             return Err(ProviderError::invalid(text).with_code("playlist_full"));
         }
         let mut at = at;
-        for batch in uris.chunks(BATCH) {
-            self.insert(batch, at).await?;
+        for (n, batch) in uris.chunks(BATCH).enumerate() {
+            if let Err(error) = self.insert(batch, at).await {
+                if begun || n > 0 {
+                    refused.extend(self.failed(&uris[n * BATCH..], &error));
+                }
+                return Err(error);
+            }
             if let Some(slots) = &mut self.slots {
                 let from = at.unwrap_or(slots.len()).min(slots.len());
                 slots.splice(from..from, batch.iter().map(|uri| Slot::added(uri)));
@@ -219,7 +231,7 @@ impl Editor {
         Ok(false)
     }
 
-    async fn replace(&mut self, uris: &[String]) -> Result<()> {
+    async fn replace(&mut self, uris: &[String], refused: &mut Vec<EditResult>) -> Result<()> {
         if self.moved_on {
             return Err(differs());
         }
@@ -238,7 +250,13 @@ impl Editor {
         self.write(&endpoints::REPLACE_ITEMS, &json!({"uris": first})).await?;
         self.slots = Some(first.iter().map(|uri| Slot::added(uri)).collect());
         self.total = first.len() as u64;
-        self.add(rest, None).await
+        self.add(rest, None, true, refused).await
+    }
+
+    /// What is said of items that an operation left out when it failed.
+    fn failed(&self, uris: &[String], error: &ProviderError) -> Vec<EditResult> {
+        let uri = |uri: &String| parse_uri(uri).and_then(|(kind, id)| self.session.cx().uri(kind, &id).ok());
+        uris.iter().filter_map(uri).map(|uri| EditResult::failed(uri, error.clone())).collect()
     }
 
     async fn write(&mut self, operation: &Operation, body: &Value) -> Result<()> {

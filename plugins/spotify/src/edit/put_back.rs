@@ -13,7 +13,6 @@ use super::{BATCH, Editor, Slot, plan};
 use crate::{
     Spotify,
     client::{Session, is},
-    decode::parse_uri,
     endpoints,
 };
 
@@ -127,12 +126,10 @@ impl Editor {
             self.written = true;
             record.until_ms = 0;
             self.records()?.put(&key, &record).await?;
-            let missing = &record.copies[record.copies.len() - lost..];
-            let error = not_back(&error, missing);
-            let uri = |(_, uri): &(usize, String)| {
-                parse_uri(uri).and_then(|(kind, id)| self.session.cx().uri(kind, &id).ok())
-            };
-            refused.extend(missing.iter().filter_map(uri).map(|uri| EditResult::failed(uri, error.clone())));
+            let missing: Vec<String> =
+                record.copies.iter().skip(record.copies.len() - lost).map(|(_, uri)| uri.clone()).collect();
+            let error = not_back(&error, lost);
+            refused.extend(self.failed(&missing, &error));
             return Err(error);
         }
         (self.put_back, self.slots) = (true, Some(removal.after));
@@ -187,13 +184,12 @@ impl Editor {
     }
 }
 
-fn not_back(error: &ProviderError, copies: &[(usize, String)]) -> ProviderError {
+fn not_back(error: &ProviderError, copies: usize) -> ProviderError {
     // That others changed it meanwhile does not make it an edit that was not begun.
     let kind = if error.kind == ErrorKind::Conflict { ErrorKind::Unavailable } else { error.kind };
     let text = format!(
-        "Spotify removed all copies of an item, and {} that were to stay could not be put back; that is tried again when the \
-         playlist is read next: {error}",
-        copies.len()
+        "Spotify removed all copies of an item, and {copies} that were to stay could not be put back; that is tried again when \
+         the playlist is read next: {error}"
     );
     ProviderError { kind, message: text, code: Some("copies_lost".into()), ..error.clone() }
 }
