@@ -5,6 +5,7 @@
 //! run answers just those; otherwise it walks every list, a page at a time. Rows that nobody can read ([`holes`]) make a run
 //! partial, but no later one longer than it takes to look at them again.
 
+mod differences;
 mod heads;
 mod holes;
 
@@ -22,6 +23,7 @@ use crate::{
     pages::{self, LIMIT, Slice},
     text::{number, text},
 };
+use differences::Difference;
 use heads::{Change, Head};
 
 /// The form of cursors and sync tokens.
@@ -179,7 +181,7 @@ async fn start(session: &mut Session, since: Option<&str>, page: &mut LibraryPag
     let heads: Vec<Head> = firsts.iter().map(|(list, part)| Head::of(*list, part)).collect();
     let old = since.and_then(heads::parse);
     let mut differences = match old {
-        Some(old) => differences(session, &old, &firsts, &heads).await?,
+        Some(old) => differences::find(session, &old, &firsts, &heads).await?,
         None => None,
     };
     let mut run = Run {
@@ -216,41 +218,6 @@ async fn start(session: &mut Session, since: Option<&str>, page: &mut LibraryPag
     }
     run.requests = session.requests;
     Ok(run)
-}
-
-/// How a list differs from what an earlier run saw of it.
-struct Difference {
-    change: Change,
-    /// What was seen.
-    old: Head,
-    /// Rows that were empty then, and are still.
-    holes: Vec<Skipped>,
-}
-
-/// What changed in each list, if additions and what fits on a page explain all of it.
-async fn differences(
-    session: &mut Session,
-    old: &[(List, Head)],
-    firsts: &[(List, Part)],
-    heads: &[Head],
-) -> Result<Option<VecDeque<Difference>>> {
-    let mut differences = VecDeque::new();
-    for ((list, part), head) in firsts.iter().zip(heads) {
-        let Some((_, old)) = old.iter().find(|(name, _)| name == list) else { return Ok(None) };
-        let mut change = old.compare(*list, head, &part.rows);
-        if let Some(Change::Added(count)) = change
-            && *list != List::Artists
-            && !old.starts_within(count, &part.rows)
-        {
-            // The row that was the first one is on a later page.
-            let later = read(session, *list, Some(&Place::Offset(count))).await?;
-            change = old.starts(*list, &later.rows).then_some(Change::Added(count));
-        }
-        let Some(change) = change else { return Ok(None) };
-        let Some(holes) = holes::still_there(session, *list, old, part, head.total).await? else { return Ok(None) };
-        differences.push_back(Difference { change, old: old.clone(), holes });
-    }
-    Ok(Some(differences))
 }
 
 /// Reads the next page of the first list that is not done.

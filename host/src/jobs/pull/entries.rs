@@ -81,8 +81,8 @@ impl Pull {
         tracing::warn!(instance = self.account.instance, playlist = due.uri, "left a playlist out: {error}");
         let mut tx = self.ctx.app.db.write().await?;
         // What the account may not look into is not tried again before it changed. Entries from before may be of any version.
-        let out_of_reach = skip.code == NOT_ACCESSIBLE
-            && playlists::named(&mut *tx, &self.account.id, &due.uri).await?.is_empty();
+        let out_of_reach =
+            skip.code == NOT_ACCESSIBLE && playlists::named(&mut *tx, &self.account.id, &due.uri).await?.is_empty();
         let version = due.version.as_deref().filter(|_| out_of_reach);
         playlists::done(&mut tx, &self.account.id, &due.uri, &self.at.run, version).await?;
         self.save(tx, &Counts { skipped: 1, ..Counts::default() }, &[skip]).await
