@@ -53,7 +53,7 @@ pub struct FieldError {
 }
 
 /// An error on its way to the client.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ApiError {
     status: StatusCode,
     code: Cow<'static, str>,
@@ -111,6 +111,11 @@ impl ApiError {
     /// 422 with the fields that are wrong.
     pub fn invalid(errors: Vec<FieldError>) -> Self {
         Self { errors, ..Self::unprocessable("validation_failed", "some fields are not valid; see errors") }
+    }
+
+    /// 422 with the one field that is wrong.
+    pub fn invalid_field(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::invalid(vec![FieldError { field: field.into(), code: "invalid".into(), detail: detail.into() }])
     }
 
     /// 503: try again later.
@@ -214,6 +219,11 @@ impl From<sqlx::Error> for ApiError {
         }
         Self::internal(error)
     }
+}
+
+/// Whether nobody knows what became of a call: a write may have been done all the same.
+pub fn is_lost(error: &ProviderError) -> bool {
+    matches!(error.kind, ErrorKind::Timeout | ErrorKind::Crashed | ErrorKind::Panicked | ErrorKind::Cancelled)
 }
 
 impl From<ProviderError> for ApiError {

@@ -118,9 +118,9 @@ async fn the_account_is_chosen_and_shared_ones_are_read_only() {
     editable.connect(None, "shared").await;
     editable.host.become_user("anna").await;
     let answer = edit(&editable, json!({"add": ["ed:track:4"]})).await.expect(200);
-    assert_eq!(statuses(&answer), [("ed:track:4", "account_read_only")]);
+    assert_eq!(statuses(&answer), [("ed:track:4", "admin_required")]);
     let reply = editable.host.patch("/api/library?account=shared", &json!({"add": ["ed:track:4"]})).await;
-    reply.expect_problem(403, "account_read_only");
+    reply.expect_problem(403, "admin_required");
     let reply = editable.host.patch("/api/library?account=acct", &json!({"add": ["ed:track:4"]})).await;
     reply.expect_problem(404, "account_not_found");
     editable.connect("anna", "hers").await;
