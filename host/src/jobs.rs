@@ -32,8 +32,11 @@ pub use self::{
     context::JobContext,
     runner::{run, take_over},
 };
-use crate::db::{self, Tx, jobs::NewJob};
 pub use crate::register_job;
+use crate::{
+    accounts::Account,
+    db::{self, Tx, jobs::NewJob},
+};
 
 /// A job's id, a ULID.
 pub type JobId = String;
@@ -125,6 +128,24 @@ pub struct Enqueue {
     pub delay: Duration,
     /// Higher runs earlier.
     pub priority: i64,
+}
+
+impl Enqueue {
+    /// Work on an account, of which one job of the name waits at a time. It is the account's owner's; of a shared account,
+    /// the host's.
+    pub fn of_account(name: &str, account: &Account) -> Self {
+        Self {
+            user: account.owner.clone(),
+            subject: Some(account.instance.clone()),
+            dedupe_key: Some(Self::account_key(name, account)),
+            ..Self::default()
+        }
+    }
+
+    /// The key of such a job.
+    pub fn account_key(name: &str, account: &Account) -> String {
+        format!("{name}:{}", account.id)
+    }
 }
 
 /// Queues a job in the transaction that causes it; answers its id. Where a job with the same key waits already, it

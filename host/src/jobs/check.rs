@@ -1,7 +1,5 @@
 //! `account.check` asks a service about an account.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use super::{Enqueue, Job, JobContext, JobError, pull::started};
@@ -27,13 +25,7 @@ register_job!(CheckAccount);
 /// # Errors
 /// When the database fails.
 pub async fn enqueue(tx: &mut Tx, account: &Account) -> sqlx::Result<()> {
-    let options = Enqueue {
-        user: account.owner.clone(),
-        subject: Some(account.instance.clone()),
-        dedupe_key: Some(format!("account.check:{}", account.id)),
-        delay: Duration::ZERO,
-        priority: 1,
-    };
+    let options = Enqueue { priority: 1, ..Enqueue::of_account(CheckAccount::NAME, account) };
     super::enqueue(tx, &CheckAccount { account_id: account.id.clone() }, options).await.map(drop)
 }
 
