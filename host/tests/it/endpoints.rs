@@ -154,8 +154,8 @@ fn closed_sets_are_enumerations() {
         ("OpResult", "status", &["done", "failed", "not_tried"]),
     ] {
         let property = &schemas[schema]["properties"][property];
-        let refs = [&property["$ref"], &property["oneOf"][1]["$ref"]];
-        let name = refs.into_iter().find_map(|one| one.as_str()?.rsplit('/').next());
+        let mut refs = std::iter::once(property).chain(property["oneOf"].as_array().into_iter().flatten());
+        let name = refs.find_map(|one| one["$ref"].as_str()?.rsplit('/').next());
         let name = name.unwrap_or_else(|| panic!("{schema}: {property}"));
         let listed: Vec<_> = match schemas[name]["enum"].as_array() {
             Some(words) => words.iter().map(|word| word.as_str().unwrap()).collect(),

@@ -148,7 +148,7 @@ async fn playlists_are_made_changed_and_left() {
     assert_eq!(changed["description"], "Rock & \"roll\"", "{changed:#}");
     lab.simulator.forget_requests();
     let refused = lab.host.patch(&path, &json!({"description": ""})).await;
-    refused.expect_problem(422, "unsupported");
+    refused.expect_problem(422, "provider_refused");
     assert_eq!(lab.simulator.count("PUT /playlists/{playlist_id}"), 0);
     assert!(lab.host.delete(&path).await.status.is_success());
     assert!(!lab.simulator.playlists(USER).contains(&id));
