@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Enqueue, Job, JobContext, JobError, pull::started};
+use super::{Code, Enqueue, Job, JobContext, JobError, pull::started};
 use crate::{
     accounts::{self, Account},
     connect,
@@ -48,7 +48,7 @@ impl Job for CheckAccount {
             checked = connect::check::check(&ctx.app, &account, Lane::Job) => match checked {
                 Ok(_) => Ok(()),
                 Err(error) => {
-                    let (code, detail) = (error.code().to_owned(), error.detail().to_owned());
+                    let (code, detail) = (Code::from(&error), error.detail().to_owned());
                     Err(JobError::Retry { after: None, code, detail })
                 }
             },
