@@ -36,6 +36,7 @@ pub use crate::register_job;
 use crate::{
     accounts::Account,
     db::{self, Tx, jobs::NewJob},
+    error::ApiError,
 };
 
 /// A job's id, a ULID.
@@ -53,6 +54,39 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     fn run(&self, ctx: JobContext) -> impl Future<Output = Result<(), JobError>> + Send;
 }
 
+/// The code of a job's failure: the host's, and with it the provider's own where that named one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Code {
+    own: String,
+    provider: Option<String>,
+}
+
+impl From<String> for Code {
+    fn from(own: String) -> Self {
+        Self { own, provider: None }
+    }
+}
+
+impl From<&str> for Code {
+    fn from(own: &str) -> Self {
+        own.to_owned().into()
+    }
+}
+
+impl From<&ApiError> for Code {
+    fn from(error: &ApiError) -> Self {
+        Self { own: error.code().to_owned(), provider: error.provider_code().map(str::to_owned) }
+    }
+}
+
+impl std::ops::Deref for Code {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.own
+    }
+}
+
 /// Why a job did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobError {
@@ -61,7 +95,7 @@ pub enum JobError {
         /// Not before this has passed; without it the wait doubles with each attempt.
         after: Option<Duration>,
         /// The stable code that programs act on.
-        code: String,
+        code: Code,
         /// One sentence for people, without secrets.
         detail: String,
     },
@@ -70,14 +104,14 @@ pub enum JobError {
         /// Not before this has passed; without it the wait doubles with each attempt.
         after: Option<Duration>,
         /// The stable code that programs act on.
-        code: String,
+        code: Code,
         /// One sentence for people, without secrets.
         detail: String,
     },
     /// It will never work.
     Fail {
         /// The stable code that programs act on.
-        code: String,
+        code: Code,
         /// One sentence for people, without secrets.
         detail: String,
     },
@@ -106,8 +140,8 @@ impl From<ProviderError> for JobError {
         );
         let wait = error.kind == ErrorKind::RateLimited;
         // One mapping from provider errors to codes: the one that requests use.
-        let error = crate::error::ApiError::from(error);
-        let (code, detail) = (error.code().to_owned(), error.detail().to_owned());
+        let error = ApiError::from(error);
+        let (code, detail) = (Code::from(&error), error.detail().to_owned());
         if wait {
             return Self::Wait { after, code, detail };
         }

@@ -159,7 +159,10 @@ impl Group<'_> {
             return Err(unsupported(format!("a library takes no {kind}s this way; see /api/playlists for playlists")));
         };
         match routing::check(self.app, self.handle, self.account, capability).await {
-            Err(error) if error.code() == "provider_restricted" => Err(unsupported(error.detail().to_owned())),
+            Err(error) if error.code() == "provider_restricted" => {
+                let code = error.provider_code().map(str::to_owned);
+                Err(unsupported(error.detail().to_owned()).with_provider_code(code))
+            }
             other => other,
         }
     }

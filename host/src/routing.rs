@@ -122,10 +122,12 @@ pub async fn check(app: &App, handle: &InstanceHandle, account: &Account, capabi
         return Err(unsupported(""));
     }
     match states(app, &account.id).await?.remove(capability) {
-        Some(CapabilityState::Unsupported { code }) => Err(unsupported(&format!(" for this account: {code:.64}"))),
+        Some(CapabilityState::Unsupported { code }) => {
+            Err(unsupported(&format!(" for this account: {code:.64}")).with_provider_code(Some(code)))
+        }
         Some(CapabilityState::Restricted { code }) => {
             let detail = format!("{} refuses {capability} to this account: {code:.64}", account.instance);
-            Err(ApiError::forbidden("provider_restricted", detail))
+            Err(ApiError::forbidden("provider_restricted", detail).with_provider_code(Some(code)))
         }
         _ => Ok(()),
     }

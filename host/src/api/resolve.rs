@@ -143,13 +143,21 @@ pub struct ResolveError {
     provider: String,
     /// The stable code; `budget_deferred` for what would take more questions to providers than one request may ask.
     code: String,
+    /// The provider's own code, where it named one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_code: Option<String>,
     /// One sentence for people.
     detail: String,
 }
 
 impl ResolveError {
     fn new(provider: &str, error: &ApiError) -> Self {
-        Self { provider: provider.to_owned(), code: error.code().to_owned(), detail: error.detail().to_owned() }
+        Self {
+            provider: provider.to_owned(),
+            code: error.code().to_owned(),
+            provider_code: error.provider_code().map(str::to_owned),
+            detail: error.detail().to_owned(),
+        }
     }
 }
 

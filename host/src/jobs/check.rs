@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Enqueue, Job, JobContext, JobError, pull::started};
+use super::{Code, Enqueue, Job, JobContext, JobError, pull::started};
 use crate::{
     accounts::{self, Account},
     connect,
@@ -40,7 +40,7 @@ impl Job for CheckAccount {
             checked = connect::check::check(&ctx.app, &account, Lane::Job) => match checked {
                 Ok(_) => Ok(()),
                 Err(error) => {
-                    let (code, detail) = (error.code().to_owned(), error.detail().to_owned());
+                    let (code, detail) = (Code::from(&error), error.detail().to_owned());
                     Err(JobError::Retry { after: None, code, detail })
                 }
             },

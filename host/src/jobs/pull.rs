@@ -383,5 +383,5 @@ fn is_idle(page: &LibraryPage) -> bool {
 }
 
 fn fail(code: &str, detail: &str) -> JobError {
-    JobError::Fail { code: code.to_owned(), detail: detail.to_owned() }
+    JobError::Fail { code: code.into(), detail: detail.to_owned() }
 }

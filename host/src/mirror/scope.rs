@@ -124,6 +124,7 @@ fn freshness(app: &App, account: &Account) -> ProviderPart {
     ProviderPart {
         state: if state == Some(State::Started) { "ok" } else { "stale" }.to_owned(),
         code: code.map(str::to_owned),
+        provider_code: None,
         detail: detail.map(str::to_owned),
         as_of: account.last_complete_at.map(api::rfc3339),
     }

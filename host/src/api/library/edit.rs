@@ -94,6 +94,9 @@ pub struct ChangedItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "unsupported")]
     code: Option<String>,
+    /// The provider's own code, where it named one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_code: Option<String>,
     /// One sentence for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
@@ -112,6 +115,7 @@ impl ChangedItem {
             uri,
             status,
             code: error.map(|error| error.code().to_owned()),
+            provider_code: error.and_then(|error| error.provider_code().map(str::to_owned)),
             detail: error.map(|error| error.detail().to_owned()),
         }
     }

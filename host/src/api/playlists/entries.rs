@@ -81,9 +81,18 @@ pub struct OpResult {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<String>,
+    /// The provider's own code, where it named one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_code: Option<String>,
     /// One sentence for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
+}
+
+impl OpResult {
+    fn of(status: OpStatus) -> Self {
+        Self { status, code: None, provider_code: None, detail: None }
+    }
 }
 
 /// An item that could not be added.
@@ -93,6 +102,9 @@ pub struct RefusedItem {
     uri: String,
     /// Why.
     code: String,
+    /// The provider's own code, where it named one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_code: Option<String>,
     /// One sentence for people.
     detail: String,
 }
@@ -109,8 +121,8 @@ impl PlaylistEditResult {
                     failed = true;
                     failure(error.clone())
                 }
-                Some(None) if !failed => OpResult { status: OpStatus::Done, code: None, detail: None },
-                _ => OpResult { status: OpStatus::NotTried, code: None, detail: None },
+                Some(None) if !failed => OpResult::of(OpStatus::Done),
+                _ => OpResult::of(OpStatus::NotTried),
             });
         }
         let version = seen.as_ref().and_then(|seen| seen.version.clone());
@@ -120,12 +132,22 @@ impl PlaylistEditResult {
 
 fn failure(error: ProviderError) -> OpResult {
     let error = ApiError::from(error);
-    OpResult { status: OpStatus::Failed, code: Some(error.code().to_owned()), detail: Some(error.detail().to_owned()) }
+    OpResult {
+        status: OpStatus::Failed,
+        code: Some(error.code().to_owned()),
+        provider_code: error.provider_code().map(str::to_owned),
+        detail: Some(error.detail().to_owned()),
+    }
 }
 
 fn refused_item(result: EditResult) -> Option<RefusedItem> {
     let error = ApiError::from(result.error?);
-    Some(RefusedItem { uri: result.uri.to_string(), code: error.code().to_owned(), detail: error.detail().to_owned() })
+    Some(RefusedItem {
+        uri: result.uri.to_string(),
+        code: error.code().to_owned(),
+        provider_code: error.provider_code().map(str::to_owned),
+        detail: error.detail().to_owned(),
+    })
 }
 
 async fn answer(
