@@ -53,15 +53,24 @@ pub async fn of_instance(db: &Db, instance: &str) -> sqlx::Result<Vec<Account>> 
     db::accounts::of_instance(db.read(), instance).await
 }
 
+/// Whether the caller may change an account, and what it holds.
+pub fn may_write(account: &Account, principal: &Principal) -> bool {
+    match &account.owner {
+        Some(owner) => *owner == principal.user_id,
+        None => principal.is_admin(),
+    }
+}
+
 /// Makes sure that somebody who sees an account may change it, too.
 ///
 /// # Errors
 /// 403 `admin_required` for what all users share.
 pub fn check_may_change(account: &Account, principal: &Principal) -> ApiResult<()> {
-    if account.owner.is_some() || principal.is_admin() {
+    if may_write(account, principal) {
         return Ok(());
     }
-    Err(ApiError::forbidden("admin_required", "only admins may change an account that all users share"))
+    let detail = format!("all users share the account at {}; only admins may change it", account.instance);
+    Err(ApiError::forbidden("admin_required", detail))
 }
 
 /// 404 for an account that is not there, or somebody else's.

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use axum::http::StatusCode;
 use serde_json::json;
 use zotify_plugin_api::{
     EditResult, Item, ItemKey, Kind, LibraryEdit, LibraryKind, ProviderError, Uri, capability, method,
@@ -99,9 +98,8 @@ impl Plan {
         for (account, changes) in groups.into_values() {
             let handle = match routing::handle(&app, &account) {
                 Ok(handle) => handle,
-                Err(_) => {
-                    let gone = || ApiError::unavailable("provider_unavailable", "the provider is not configured");
-                    outcomes.extend(changes.into_iter().map(|(_, uri)| (uri, Err(gone()))));
+                Err(gone) => {
+                    outcomes.extend(changes.into_iter().map(|(_, uri)| (uri, Err(gone.clone()))));
                     continue;
                 }
             };
@@ -110,13 +108,6 @@ impl Plan {
         }
         Ok(outcomes)
     }
-}
-
-/// Why a kind of change can't be made; what an error says of it, for each item.
-struct Refusal {
-    status: StatusCode,
-    code: String,
-    detail: String,
 }
 
 /// The changes of one account.
@@ -134,22 +125,15 @@ impl Group<'_> {
         outcomes: &mut HashMap<Uri, Outcome>,
     ) -> ApiResult<()> {
         let mut possible = Vec::with_capacity(changes.len());
-        let mut known: HashMap<(Change, Kind), Option<Refusal>> = HashMap::new();
+        let mut known: HashMap<(Change, Kind), ApiResult<()>> = HashMap::new();
         for (change, uri) in changes {
             let key = (change, uri.kind());
             if let std::collections::hash_map::Entry::Vacant(entry) = known.entry(key) {
-                let refusal = self.refusal(change, uri.kind()).await.err();
-                entry.insert(refusal.map(|e| Refusal {
-                    status: e.status(),
-                    code: e.code().into(),
-                    detail: e.detail().into(),
-                }));
+                entry.insert(self.refusal(change, uri.kind()).await);
             }
             match &known[&key] {
-                Some(Refusal { status, code, detail }) => {
-                    outcomes.insert(uri, Err(ApiError::new(*status, code.clone(), detail.clone())));
-                }
-                None => possible.push((change, uri)),
+                Err(refusal) => drop(outcomes.insert(uri, Err(refusal.clone()))),
+                Ok(()) => possible.push((change, uri)),
             }
         }
         // What a provider is not told of now is left, not forgotten: the caller sends it again.
@@ -175,7 +159,10 @@ impl Group<'_> {
             return Err(unsupported(format!("a library takes no {kind}s this way; see /api/playlists for playlists")));
         };
         match routing::check(self.app, self.handle, self.account, capability).await {
-            Err(error) if error.code() == "provider_restricted" => Err(unsupported(error.detail().to_owned())),
+            Err(error) if error.code() == "provider_restricted" => {
+                let code = error.provider_code().map(str::to_owned);
+                Err(unsupported(error.detail().to_owned()).with_provider_code(code))
+            }
             other => other,
         }
     }

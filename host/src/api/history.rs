@@ -30,7 +30,7 @@ use crate::{
         items, now_ms,
         plays::{Filter, PlayRow},
     },
-    error::{ApiError, ApiResult, FieldError},
+    error::{ApiError, ApiResult},
     events::{self, Event},
     jobs, likes,
     mirror::{Scope, clean},
@@ -202,8 +202,7 @@ impl NewPlay {
             Some(at) => return Ok(at),
             None => "this is no time such as 2026-05-01T08:00:00Z",
         };
-        let field = FieldError { field: "played_at".into(), code: "invalid".into(), detail: detail.into() };
-        Err(ApiError::invalid(vec![field]))
+        Err(ApiError::invalid_field("played_at", detail))
     }
 }
 

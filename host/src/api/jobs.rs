@@ -78,6 +78,9 @@ pub struct Progress {
 pub struct JobProblem {
     /// The stable code that programs act on.
     code: String,
+    /// The provider's own code, where it named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    provider_code: Option<String>,
     /// One sentence for people.
     detail: String,
 }

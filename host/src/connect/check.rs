@@ -28,9 +28,7 @@ struct Found<'a> {
 /// # Errors
 /// Why the provider could not be asked: then nothing is known that was not known before.
 pub async fn check(app: &App, account: &Account, lane: Lane) -> ApiResult<Account> {
-    let handle = app.providers.get(&account.instance).ok_or_else(|| {
-        ProviderError::unavailable("the provider is not configured any more").with_code("provider_not_found")
-    })?;
+    let handle = app.providers.configured(&account.instance)?;
     let named = lookup::account_of(&handle, &account.id);
     let answer = match handle.call::<method::Check>(named, lane, ()).await {
         Err(error) if error.kind == ErrorKind::Unsupported => Ok(Capabilities::default()),
@@ -65,7 +63,11 @@ pub async fn must_sign_in(tx: &mut Tx, account: &Account, error: &ProviderError)
     accounts::auth_required(tx, account, code, &text(&error.message, 500)).await
 }
 
-async fn works(tx: &mut Tx, account: &Account) -> sqlx::Result<()> {
+/// Takes note that an account works, unless its credentials are known to be of no use.
+///
+/// # Errors
+/// When the database fails.
+pub async fn works(tx: &mut Tx, account: &Account) -> sqlx::Result<()> {
     // A plugin may have answered without a look at the credentials.
     let dead = db::credentials::find(&mut **tx, &account.id).await?;
     if let Some((code, dead)) = dead.as_ref().and_then(|dead| Some((dead.dead_code.as_deref()?, dead))) {

@@ -6,7 +6,7 @@ use serde_json::json;
 use ulid::Ulid;
 use zotify_plugin_api::SetupDone;
 
-use super::{By, Flow, Turn, end, moved_on, save, view};
+use super::{By, Flow, Turn, end, flow::view, moved_on, save};
 use crate::{
     App, AppState,
     accounts::{self, Account},

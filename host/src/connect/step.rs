@@ -1,17 +1,17 @@
 //! Steps of a flow: what a plugin may answer, and how it is kept.
 
-use super::{
-    COME_BACK, Deserialize, Flow, FlowRow, ProviderError, Serialize, SetupStep, Step, Turn, Value, WHOLE, form, hash,
-    save,
-};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use url::Url;
+use zotify_plugin_api::{ErrorKind, ProviderError, SetupDone, SetupExternal, SetupForm, SetupProgress, SetupStep};
+
+use super::{COME_BACK, Flow, Step, Turn, WHOLE, form, hash, save};
 use crate::{
     App,
     api::rfc3339,
-    db::{self, now_ms},
+    db::{self, now_ms, setup_flows::FlowRow},
     error::{ApiError, ApiResult},
 };
-use url::Url;
-use zotify_plugin_api::{ErrorKind, SetupDone, SetupExternal, SetupForm, SetupProgress};
 
 /// The longest text that a step remembers, and the longest credentials, in bytes.
 const MAX_SECRET: usize = 64 << 10;
@@ -68,7 +68,7 @@ impl Stored {
                 Step::Progress { message, code, url, poll_after_ms, expires_at: rfc3339(row.expires_at) }
             }
             // Neither is ever kept.
-            _ => Step::Done { account_id: row.result.clone().unwrap_or_default() },
+            _ => Step::Done { account: row.result.clone().unwrap_or_default() },
         }
     }
 }
@@ -108,11 +108,12 @@ pub(super) async fn keep(app: &App, turn: Turn, state: &str, step: SetupStep) ->
     save(app, row).await
 }
 
-/// The credentials of an account that signs in again, where they can still be read.
+/// The credentials of an account that signs in again. Those that can't be read any more are none: signing in mends that.
 pub(super) async fn credentials(app: &App, account: &str) -> ApiResult<Option<String>> {
     let Some(sealed) = db::credentials::sealed(app.db.read(), account).await? else { return Ok(None) };
-    let plain = app.secrets.open(&db::credentials::context(account), &sealed).map_err(ApiError::internal)?;
-    Ok(String::from_utf8(plain).ok())
+    let opened = app.secrets.open(&db::credentials::context(account), &sealed);
+    let plain = opened.inspect_err(|error| tracing::warn!(account, "credentials that can't be read: {error}")).ok();
+    Ok(plain.and_then(|plain| String::from_utf8(plain).ok()))
 }
 
 /// A step as it may be kept and shown. `redirects` are those that the plugin was told of.

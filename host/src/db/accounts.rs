@@ -391,12 +391,3 @@ pub async fn capabilities(db: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<Op
         .await?;
     Ok(found.flatten())
 }
-
-/// Whether the service takes the account's credentials no more.
-///
-/// # Errors
-/// When the database fails.
-pub async fn is_dead(db: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<bool> {
-    let dead = "SELECT COUNT(*) FROM account_credentials WHERE account_id = $1 AND dead_code IS NOT NULL";
-    Ok(sqlx::query_scalar::<_, i64>(dead).bind(id.to_owned()).fetch_one(db).await? > 0)
-}

@@ -1,7 +1,5 @@
 //! `history.pull` takes over what an account played at its provider.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use ulid::Ulid;
@@ -45,13 +43,7 @@ register_job!(PullPlays);
 /// # Errors
 /// When the database fails.
 pub async fn enqueue(tx: &mut Tx, account: &Account) -> sqlx::Result<()> {
-    let options = Enqueue {
-        user: account.owner.clone(),
-        subject: Some(account.instance.clone()),
-        dedupe_key: Some(format!("history.pull:{}", account.id)),
-        delay: Duration::ZERO,
-        priority: 0,
-    };
+    let options = Enqueue::of_account(PullPlays::NAME, account);
     super::enqueue(tx, &PullPlays { account_id: account.id.clone() }, options).await.map(drop)
 }
 

@@ -246,10 +246,7 @@ impl Pull {
         let mut tx = self.ctx.app.db.write().await?;
         self.ctx.hold(&mut tx).await?;
         let Some(account) = crate::db::accounts::find(&mut *tx, &self.account.id).await? else { return Ok(()) };
-        if account.state == "ok" || crate::db::accounts::is_dead(&mut *tx, &account.id).await? {
-            return Ok(());
-        }
-        accounts::set_state(&mut tx, &account.id, "ok", None, None).await?;
+        connect::check::works(&mut tx, &account).await?;
         tx.commit().await?;
         self.ctx.app.recent_accounts.forget();
         Ok(())
@@ -393,5 +390,5 @@ fn is_idle(page: &LibraryPage) -> bool {
 }
 
 fn fail(code: &str, detail: &str) -> JobError {
-    JobError::Fail { code: code.to_owned(), detail: detail.to_owned() }
+    JobError::Fail { code: code.into(), detail: detail.to_owned() }
 }

@@ -11,7 +11,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use super::{JobContext, JobError, JobKind, clear, context::clean, later};
+use super::{Code, JobContext, JobError, JobKind, clear, context::clean, later};
 use crate::{
     App, AppState,
     api::rfc3339,
@@ -300,7 +300,7 @@ impl Ended<'_> {
         lease::note_wait(tx, &claim.id, &message, free).await
     }
 
-    async fn finish(&self, tx: &mut Tx, state: &str, error: Option<(&str, &str)>) -> sqlx::Result<()> {
+    async fn finish(&self, tx: &mut Tx, state: &str, error: Option<(&Code, &str)>) -> sqlx::Result<()> {
         let Self { claim, owner, now } = self;
         let error = error.map(|(code, detail)| error_json(code, detail));
         lease::finish(tx, &claim.id, owner, *now, state, error.as_deref()).await?;
@@ -317,8 +317,12 @@ pub async fn announce(tx: &mut Tx, id: &str, kind: &str, state: &str, user: Opti
     events::emit(tx, Event { kind: "job.finished", subject: Some(id), user, data }).await.map(drop)
 }
 
-fn error_json(code: &str, detail: &str) -> String {
-    json!({ "code": clean(code), "detail": clean(detail) }).to_string()
+fn error_json(code: &Code, detail: &str) -> String {
+    let mut error = json!({ "code": clean(code), "detail": clean(detail) });
+    if let Some(code) = &code.provider {
+        error["provider_code"] = json!(code);
+    }
+    error.to_string()
 }
 
 /// How long to wait after so many attempts.

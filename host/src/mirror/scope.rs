@@ -32,6 +32,11 @@ impl Scope {
         Ok(Self { accounts })
     }
 
+    /// One account.
+    pub fn of_account(account: Account) -> Self {
+        Self { accounts: vec![account] }
+    }
+
     /// Only what the query asks for: some providers (separated by commas), or one account.
     ///
     /// # Errors
@@ -40,7 +45,7 @@ impl Scope {
         if let Some(id) = account {
             self.accounts.retain(|a| a.id == id);
             if self.accounts.is_empty() {
-                return Err(ApiError::not_found("account_not_found", format!("you have no account {id:.64}")));
+                return Err(accounts::not_found());
             }
         }
         let wanted: Vec<&str> =
@@ -119,6 +124,7 @@ fn freshness(app: &App, account: &Account) -> ProviderPart {
     ProviderPart {
         state: if state == Some(State::Started) { "ok" } else { "stale" }.to_owned(),
         code: code.map(str::to_owned),
+        provider_code: None,
         detail: detail.map(str::to_owned),
         as_of: account.last_complete_at.map(api::rfc3339),
     }

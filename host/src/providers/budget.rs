@@ -217,7 +217,7 @@ impl Budgets {
         budgets::block(&mut tx, &self.instance, key, until, code, strikes, now).await?;
         tracing::warn!(instance = self.instance, code, until = rfc3339(until), "the service refuses requests");
         if refused.quota && known.blocked_until.is_none_or(|until| until + TOLD_MS < now) {
-            let data = json!({ "instance": self.instance, "until": rfc3339(until) });
+            let data = json!({ "provider": self.instance, "until": rfc3339(until) });
             let kind = "provider.quota_exceeded";
             events::emit(&mut tx, Event { kind, subject: Some(&self.instance), user: None, data }).await?;
         }

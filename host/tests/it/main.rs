@@ -41,6 +41,7 @@ mod matrix;
 mod nodes;
 mod peers;
 mod playlist_edit;
+mod playlist_version;
 mod plugin_cli;
 mod plugin_loading;
 mod preferences;

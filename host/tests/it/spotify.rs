@@ -93,7 +93,7 @@ impl Lab {
     async fn connect(&self, user: &str) -> String {
         let flow = self.flow(user).await;
         assert_eq!(flow["state"], "done", "{flow:#}");
-        text(&flow["step"], "account_id").to_owned()
+        text(&flow["step"], "account").to_owned()
     }
 
     async fn flow(&self, user: &str) -> Value {

@@ -9,7 +9,7 @@ use zotify_plugin_api::CapabilityState;
 use crate::{
     App,
     accounts::Account,
-    api::{library::Counts, rfc3339},
+    api::{library::Counts, rfc3339, sync::Completeness},
     auth::Principal,
     db::{self, credentials::SignedIn, items},
     error::ApiResult,
@@ -30,8 +30,8 @@ pub struct Connection {
     pub shared: bool,
     /// Whether it is the caller's own.
     pub owned_by_me: bool,
-    /// `ok`, `auth_required`, `restricted` or `failed`.
-    #[schema(example = "ok")]
+    /// How it stands.
+    #[schema(value_type = AccountState)]
     pub state: String,
     /// Why it is not `ok`.
     pub state_code: Option<String>,
@@ -53,7 +53,8 @@ pub struct Connection {
     pub last_pull_at: Option<String>,
     /// When that saw all of it, RFC 3339 UTC.
     pub last_complete_at: Option<String>,
-    /// How complete the last read was: `complete`, `partial` or `failed`.
+    /// How complete the last read was.
+    #[schema(value_type = Option<Completeness>)]
     pub completeness: Option<String>,
     /// How often it is read by itself, in seconds; null: as the server's configuration says; 0: never.
     pub pull_every_s: Option<i64>,
@@ -65,11 +66,39 @@ pub struct Connection {
     pub counts: Counts,
 }
 
+/// How an account stands, as the document describes it.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "the database keeps the words themselves")]
+pub(crate) enum AccountState {
+    /// It works.
+    Ok,
+    /// Somebody has to sign in again.
+    AuthRequired,
+    /// The service does not let the account do what is asked.
+    Restricted,
+    /// Something else.
+    Failed,
+}
+
+/// Whether an account can do something, as the document describes it.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "pages show the words themselves")]
+pub(crate) enum CapabilityStatus {
+    /// It can.
+    Available,
+    /// Not this account, or not now.
+    Restricted,
+    /// Never.
+    Unsupported,
+}
+
 /// Whether something can be done, and why not.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CapabilityView {
-    /// `available`, `restricted` (not for this account now) or `unsupported` (never).
-    #[schema(example = "available")]
+    /// Whether it can be done.
+    #[schema(value_type = CapabilityStatus)]
     pub state: &'static str,
     /// Why it is not available.
     #[serde(skip_serializing_if = "Option::is_none")]

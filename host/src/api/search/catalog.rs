@@ -115,14 +115,12 @@ async fn ask(app: &App, account: &Account, list: &str, request: Search) -> Answe
     let searched = app.catalogue.searches.get(&key, fetch(app, &instance, asks, request)).await;
     match searched.and_then(|found| Ok((seal(app, &account.id, list, found.next.clone())?, found))) {
         Ok((next, found)) => {
-            let state = ProviderPart { state: "ok".into(), code: None, detail: None, as_of: None };
+            let state = ProviderPart::ok();
             let part = Part { json: found.json.to_string(), count: found.count, last: None };
             Answer { part, next, instance, state }
         }
         Err(error) => {
-            let error = ApiError::from(error);
-            let (code, detail) = (Some(error.code().to_owned()), Some(error.detail().to_owned()));
-            let state = ProviderPart { state: "failed".into(), code, detail, as_of: None };
+            let state = ProviderPart::ok().failed("failed", &ApiError::from(error));
             Answer { part: Part::default(), next: None, instance, state }
         }
     }

@@ -172,7 +172,7 @@ impl Services {
         detail: &str,
     ) -> sqlx::Result<()> {
         accounts::set_state(tx, account, "auth_required", Some(code), Some(detail)).await?;
-        let data = json!({ "instance": self.instance, "code": code });
+        let data = json!({ "account": account, "provider": self.instance, "code": code });
         let event = Event { kind: "account.auth_required", subject: Some(account), user: owner, data: data.clone() };
         events::emit(tx, event).await?;
         let entry = Entry {
@@ -180,7 +180,7 @@ impl Services {
             outcome: Outcome::Ok,
             actor: Actor::HOST,
             user: owner,
-            data: json!({ "account": account, "instance": self.instance, "code": code }),
+            data,
             personal: json!({}),
         };
         audit::record(tx, entry).await

@@ -132,7 +132,7 @@ async fn signs_in_at_peers_and_refreshes() {
         let flow = peers.finish(&flow, &back).await;
         assert_eq!(flow["state"], "done", "{kind}: {flow:#}");
         assert_eq!(peers.told("authorization_code 200"), 1, "{kind}");
-        peers.lab.account = text(&flow["step"], "account_id").to_owned();
+        peers.lab.account = text(&flow["step"], "account").to_owned();
         peers.lab.calm().await;
         assert_eq!(peers.lab.library("tracks").await, peers.lab.saved("track"), "{kind}");
         // The token was about to expire all along.

@@ -40,7 +40,7 @@ async fn a_dead_refresh_token_is_tried_once() {
     let back = lab.simulator.agree(text(&flow["step"], "url"), USER).unwrap();
     let path = format!("/api/accounts/flows/{}", text(&flow, "id"));
     let flow = lab.host.post(&path, &json!({"url": back})).await.expect(200);
-    assert_eq!(flow["step"]["account_id"], json!(lab.account), "{flow:#}");
+    assert_eq!(flow["step"]["account"], json!(lab.account), "{flow:#}");
     lab.calm().await;
     assert_eq!(lab.state().await["state"], "ok");
 }
