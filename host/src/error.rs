@@ -63,10 +63,11 @@ pub struct ApiError {
     status: StatusCode,
     code: Cow<'static, str>,
     detail: Cow<'static, str>,
-    provider_code: Option<String>,
+    provider_code: Option<Box<str>>,
     errors: Vec<FieldError>,
     retry_after_s: Option<u64>,
-    allow: Option<HeaderValue>,
+    // In a box, as it is rare and errors are moved about.
+    allow: Option<Box<HeaderValue>>,
     challenge: bool,
 }
 
@@ -150,14 +151,14 @@ impl ApiError {
     /// Adds the provider's own code, where it is one: at most 64 of `a-z`, `0-9` and `_`.
     #[must_use]
     pub fn with_provider_code(mut self, code: Option<String>) -> Self {
-        self.provider_code = code.filter(|code| is_code(code));
+        self.provider_code = code.filter(|code| is_code(code)).map(String::into_boxed_str);
         self
     }
 
     /// Adds `Allow`, for 405.
     #[must_use]
     pub fn with_allow(mut self, allow: HeaderValue) -> Self {
-        self.allow = Some(allow);
+        self.allow = Some(Box::new(allow));
         self
     }
 
@@ -188,7 +189,7 @@ impl ApiError {
             title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
             status: self.status.as_u16(),
             code: self.code.to_string(),
-            provider_code: self.provider_code.clone(),
+            provider_code: self.provider_code().map(str::to_owned),
             detail: self.detail.to_string(),
             request_id: request_id::current(),
             errors: self.errors.clone(),
@@ -223,7 +224,7 @@ impl IntoResponse for ApiError {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
         if let Some(allow) = self.allow {
-            headers.insert(header::ALLOW, allow);
+            headers.insert(header::ALLOW, *allow);
         }
         if self.challenge {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"zotify\""));
