@@ -1,4 +1,4 @@
-//! The pages of the callback: few words, no scripts, nothing from elsewhere.
+//! The pages of the callback: few words, no scripts, nothing from elsewhere but the web interface's style.
 
 use std::fmt::Write as _;
 
@@ -8,8 +8,9 @@ use axum::{
 };
 
 /// No script, no picture, and a form that goes to this host alone.
-const POLICY: HeaderValue =
-    HeaderValue::from_static("default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'");
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+);
 /// Other sites hear nothing of the address. This host must: without it browsers don't say where the form comes from.
 const REFERRER: HeaderValue = HeaderValue::from_static("same-origin");
 
@@ -70,8 +71,9 @@ pub(super) fn failed(detail: &str) -> Response {
 fn page(title: &str, body: &str) -> Response {
     let html = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title} – Zotify</title>\n</head>\n\
-         <body>\n<main>\n<h1>{title}</h1>\n{body}\n</main>\n</body>\n</html>\n"
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title} – Zotify</title>\n\
+         <link rel=\"stylesheet\" href=\"../../../ui/assets/ui.css\">\n</head>\n\
+         <body>\n<main id=\"page\">\n<h1>{title}</h1>\n{body}\n</main>\n</body>\n</html>\n"
     );
     let mut response = Html(html).into_response();
     let headers = response.headers_mut();
