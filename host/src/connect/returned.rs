@@ -50,6 +50,6 @@ fn is_same(one: &Url, other: &Url) -> bool {
 }
 
 /// Whether somebody refused at the service (RFC 6749 §4.1.2.1).
-pub(super) fn is_denied(url: &Url) -> bool {
+pub fn is_denied(url: &Url) -> bool {
     parameter(url, "error").is_some_and(|error| error == "access_denied")
 }

@@ -28,6 +28,19 @@ pub(super) fn ask(user: &str, provider: &str, query: &str) -> Response {
     )
 }
 
+/// Somebody refused at the service: there is nothing to ask, but the flow has to hear of it.
+pub(super) fn denied(provider: &str, query: &str) -> Response {
+    let (provider, query) = (escaped(provider), escaped(query));
+    page(
+        "Nothing was linked",
+        &format!(
+            "<p>Access was refused at <b>{provider}</b>.</p>\n\
+             <form method=\"post\" action=\"callback\">\n<input type=\"hidden\" name=\"query\" value=\"{query}\">\n\
+             <button type=\"submit\">Go on</button>\n</form>"
+        ),
+    )
+}
+
 /// For a browser that nobody is signed in with.
 pub(super) fn sign_in_or_paste() -> Response {
     page(
