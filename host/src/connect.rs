@@ -266,17 +266,18 @@ async fn next(app: &AppState, by: &By, turn: Turn, input: SetupInput) -> ApiResu
         None => None,
     };
     let redirects = redirects(&app.config, &turn.row.instance);
+    let allowed = [redirects.clone(), configured(&app.config, &turn.row.instance)].concat();
     let request = SetupRequest {
         memory: turn.memory.clone(),
         input,
         state: state.clone(),
         secret: turn.secret.clone(),
-        redirects: redirects.clone(),
+        redirects,
         credentials,
     };
     let (instance, account) = (turn.row.instance.clone(), turn.row.account_id.clone());
     let called = app.providers.call::<method::Setup>(&instance, account.as_deref(), Lane::Interactive, request).await;
-    let answered = match called.and_then(|step| step::checked(step, &redirects)) {
+    let answered = match called.and_then(|step| step::checked(step, &allowed)) {
         Ok(answered) => answered,
         Err(error) => return Ok(Err(error)),
     };
@@ -330,10 +331,27 @@ fn may_work_later(kind: ErrorKind) -> bool {
 
 /// Where services may send browsers back to: the public address where it is a safe one, then the host's own machine.
 fn redirects(config: &Config, instance: &str) -> Vec<String> {
-    let path = format!("/api/auth/{instance}/callback");
-    let public = config.server.public_url.as_ref().filter(|url| url.scheme() == "https");
-    let public = public.map(|url| format!("{}{path}", url.as_str().trim_end_matches('/')));
+    let path = callback(instance);
+    let public = public_redirect(config, instance).filter(|url| url.starts_with("https:"));
     public.into_iter().chain([format!("http://127.0.0.1:{}{path}", config.server.listen.port())]).collect()
+}
+
+/// The path of the host's own page that browsers come back to.
+fn callback(instance: &str) -> String {
+    format!("/api/auth/{instance}/callback")
+}
+
+/// That page at the public address.
+fn public_redirect(config: &Config, instance: &str) -> Option<String> {
+    let public = config.server.public_url.as_ref()?;
+    Some(format!("{}{}", public.as_str().trim_end_matches('/'), callback(instance)))
+}
+
+/// What an admin wrote into the instance's settings: an address among them may be the one that the service knows, though it
+/// is none of the host's.
+fn configured(config: &Config, instance: &str) -> Vec<String> {
+    let settings = config.providers.get(instance).and_then(|instance| instance.settings.as_object());
+    settings.into_iter().flatten().filter_map(|(_, value)| value.as_str().map(str::to_owned)).collect()
 }
 
 fn work_ms(app: &App) -> i64 {

@@ -171,14 +171,14 @@ impl Enqueue {
         Self {
             user: account.owner.clone(),
             subject: Some(account.instance.clone()),
-            dedupe_key: Some(Self::account_key(name, account)),
+            dedupe_key: Some(Self::account_key(name, &account.id)),
             ..Self::default()
         }
     }
 
     /// The key of such a job.
-    pub fn account_key(name: &str, account: &Account) -> String {
-        format!("{name}:{}", account.id)
+    pub fn account_key(name: &str, account_id: &str) -> String {
+        format!("{name}:{account_id}")
     }
 }
 

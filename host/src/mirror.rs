@@ -21,7 +21,7 @@ use zotify_plugin_api::SignIn;
 use crate::{
     AppState,
     accounts::{self, Account},
-    db::{self, Tx, items, now_ms},
+    db::{self, Tx, items, jobs::JobRow, now_ms},
     jobs::{self, Enqueue, Job as _, JobId, pull::PullLibrary},
     providers::State,
 };
@@ -94,7 +94,7 @@ pub async fn pull_if_due(app: &AppState, account: &Account, first: bool) -> sqlx
     // What was read before this host ran may have changed since.
     let started = now_ms() - i64::try_from(app.started.elapsed().as_millis()).unwrap_or(0);
     let mut tx = app.db.write().await?;
-    let unfinished = jobs::unfinished(&mut tx, &Enqueue::account_key(PullLibrary::NAME, account)).await?;
+    let unfinished = jobs::unfinished(&mut tx, &Enqueue::account_key(PullLibrary::NAME, &account.id)).await?;
     if unfinished.is_some_and(|(_, queued_at)| !first || queued_at >= started) {
         return Ok(());
     }
@@ -128,6 +128,14 @@ async fn pull_changed(app: &AppState, instance: &str, account: Option<&str>) -> 
         app.jobs.wake();
     }
     Ok(())
+}
+
+/// The pull of an account that runs; else the next that is to.
+///
+/// # Errors
+/// When the database fails.
+pub async fn pull_under_way(app: &AppState, account_id: &str) -> sqlx::Result<Option<JobRow>> {
+    db::jobs::under_way(app.db.read(), &Enqueue::account_key(PullLibrary::NAME, account_id)).await
 }
 
 /// Queues a pull of an account's library, unless one waits already; answers the job's id. Pulls of one account never run

@@ -5,7 +5,7 @@ use serde_json::Value;
 use url::Url;
 use zotify_plugin_api::{ErrorKind, ProviderError, SetupDone, SetupExternal, SetupForm, SetupProgress, SetupStep};
 
-use super::{COME_BACK, Flow, Step, Turn, WHOLE, form, hash, save};
+use super::{COME_BACK, Flow, Step, Turn, WHOLE, form, hash, public_redirect, save};
 use crate::{
     App,
     api::rfc3339,
@@ -60,8 +60,7 @@ impl Stored {
                 Step::Form { title, help, schema, error, values: self.values.clone() }
             }
             SetupStep::External(SetupExternal { url, redirect, help, .. }) => {
-                let public = app.config.server.public_url.as_ref().map(Url::as_str);
-                let paste_back = public.is_none_or(|public| !redirect.starts_with(public));
+                let paste_back = public_redirect(&app.config, &row.instance).as_ref() != Some(&redirect);
                 Step::External { url, redirect, help, paste_back }
             }
             SetupStep::Progress(SetupProgress { message, code, url, poll_after_ms, .. }) => {
@@ -116,7 +115,7 @@ pub(super) async fn credentials(app: &App, account: &str) -> ApiResult<Option<St
     Ok(plain.and_then(|plain| String::from_utf8(plain).ok()))
 }
 
-/// A step as it may be kept and shown. `redirects` are those that the plugin was told of.
+/// A step as it may be kept and shown. `redirects` are those that the plugin was told of, and what its settings say.
 pub(super) fn checked(step: SetupStep, redirects: &[String]) -> Result<SetupStep, ProviderError> {
     if memory(&step).is_some_and(|memory| memory.len() > MAX_SECRET) {
         return Err(broken("remembers too much"));

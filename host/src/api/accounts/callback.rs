@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::Deserialize;
-use url::form_urlencoded;
+use url::{Url, form_urlencoded};
 use utoipa::ToSchema;
 
 use super::page;
@@ -16,7 +16,7 @@ use crate::{
     AppState,
     api::extract::{Json, Path},
     auth::{Origin, Principal, cookie},
-    connect::{self, Answer, Flow, FlowState},
+    connect::{self, Answer, Flow, FlowState, returned::is_denied},
     error::{ApiError, ApiResult},
 };
 
@@ -44,7 +44,9 @@ pub async fn login_callback(
     if query.len() > MAX_QUERY {
         return page::unknown();
     }
-    match connect::find_returned(&app, &principal, &provider, &address(&provider, query)).await {
+    let address = address(&provider, query);
+    match connect::find_returned(&app, &principal, &provider, &address).await {
+        Ok(_) if Url::parse(&address).is_ok_and(|url| is_denied(&url)) => page::denied(&provider, query),
         Ok(_) => page::ask(&principal.name, &provider, query),
         Err(error) if error.status().is_client_error() => page::unknown(),
         Err(error) => Err(error),

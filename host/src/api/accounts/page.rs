@@ -1,4 +1,4 @@
-//! The pages of the callback: few words, no scripts, nothing from elsewhere.
+//! The pages of the callback: few words, no scripts, nothing from elsewhere but the web interface's style.
 
 use askama::Template;
 use axum::{
@@ -9,8 +9,9 @@ use axum::{
 use crate::error::{ApiError, ApiResult};
 
 /// No script, no picture, and a form that goes to this host alone.
-const POLICY: HeaderValue =
-    HeaderValue::from_static("default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'");
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+);
 /// Other sites hear nothing of the address. This host must: without it browsers don't say where the form comes from.
 const REFERRER: HeaderValue = HeaderValue::from_static("same-origin");
 
@@ -19,6 +20,14 @@ const REFERRER: HeaderValue = HeaderValue::from_static("same-origin");
 struct Ask<'a> {
     title: &'a str,
     user: &'a str,
+    provider: &'a str,
+    query: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "callback/denied.html")]
+struct Denied<'a> {
+    title: &'a str,
     provider: &'a str,
     query: &'a str,
 }
@@ -46,6 +55,11 @@ struct Outcome<'a> {
 /// Asks whom to link.
 pub(super) fn ask(user: &str, provider: &str, query: &str) -> ApiResult<Response> {
     show(&Ask { title: "Link this account?", user, provider, query })
+}
+
+/// Somebody refused at the service: there is nothing to ask, but the flow has to hear of it.
+pub(super) fn denied(provider: &str, query: &str) -> ApiResult<Response> {
+    show(&Denied { title: "Nothing was linked", provider, query })
 }
 
 /// For a browser that nobody is signed in with.
