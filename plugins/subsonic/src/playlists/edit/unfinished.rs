@@ -119,3 +119,83 @@ fn contains(list: &[u32], part: &[u32]) -> bool {
     let mut list = list.iter();
     part.iter().all(|song| list.any(|other| other == song))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn songs(text: &str) -> Vec<String> {
+        text.chars().map(String::from).collect()
+    }
+
+    fn counts(songs: &[String]) -> BTreeMap<&str, usize> {
+        let mut counts = BTreeMap::new();
+        songs.iter().for_each(|song| *counts.entry(song.as_str()).or_default() += 1);
+        counts
+    }
+
+    fn holds(all: &[String], part: &[String]) -> bool {
+        let all = counts(all);
+        counts(part).into_iter().all(|(song, count)| all.get(song).is_some_and(|has| *has >= count))
+    }
+
+    fn without(mut songs: Vec<String>, positions: &[usize]) -> Vec<String> {
+        assert!(positions.is_sorted_by(|a, b| a > b), "the last one first: {positions:?}");
+        for at in positions {
+            songs.remove(*at);
+        }
+        songs
+    }
+
+    #[test]
+    fn foreign_lists_are_not_touched() {
+        let left = Unfinished::new(1, &songs("abc"), &[2, 1], &songs("xb"));
+        for foreign in ["", "ab", "abd", "bcx", "abcy", "abcbx", "yxb", "xb"] {
+            assert_eq!(left.rest(&songs(foreign), 1), Rest::Foreign, "{foreign}");
+        }
+        assert_eq!(left.rest(&songs("abcxb"), 1), Rest::Back(vec![4, 3]));
+        assert_eq!(left.rest(&songs("abcxb"), 2), Rest::Back(vec![4]), "of another edit only what is there twice");
+        assert_eq!(left.rest(&songs("abxb"), 1), Rest::Forward(vec![1]));
+        assert_eq!(left.rest(&songs("axb"), 1), Rest::Forward(vec![]));
+    }
+
+    proptest::proptest! {
+        /// Wherever an edit ended, also where tracks stand there several times.
+        #[test]
+        fn what_an_edit_left_is_known_again(
+            before in "[abc]{0,7}", goes in proptest::collection::vec(proptest::bool::ANY, 7), add in "[abcx]{0,7}",
+            done in 0usize..15, again in 0usize..15,
+        ) {
+            let (before, add) = (songs(&before), songs(&add));
+            let remove: Vec<usize> = (0..before.len()).rev().filter(|at| goes[*at]).collect();
+            let wanted = [without(before.clone(), &remove), add.clone()].concat();
+            let added = [&before[..], &add[..done.min(add.len())]].concat();
+            let state = without(added, &remove[..done.saturating_sub(add.len()).min(remove.len())]);
+            let left = Unfinished::new(1, &before, &remove, &add);
+            for ops in [1, 2] {
+                let (positions, goal) = match left.rest(&state, ops) {
+                    Rest::Back(positions) => (positions, &before),
+                    Rest::Forward(positions) => (positions, &wanted),
+                    Rest::Foreign => panic!("{state:?} is not known"),
+                };
+                let after = without(state.clone(), &positions);
+                proptest::prop_assert!(holds(&after, goal), "{after:?} lacks some of {goal:?}");
+                if ops == 1 {
+                    proptest::prop_assert_eq!(&after, goal);
+                } else {
+                    proptest::prop_assert!(state.iter().all(|song| after.contains(song)));
+                }
+                // Tidying may end halfway, too.
+                let part = without(state.clone(), &positions[..again.min(positions.len())]);
+                let rest = match left.rest(&part, ops) {
+                    Rest::Back(positions) | Rest::Forward(positions) => positions,
+                    Rest::Foreign => panic!("{part:?} is not known"),
+                };
+                let after = without(part, &rest);
+                proptest::prop_assert!(holds(&after, &before) || holds(&after, &wanted));
+            }
+        }
+    }
+}
