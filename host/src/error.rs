@@ -63,7 +63,7 @@ pub struct ApiError {
     status: StatusCode,
     code: Cow<'static, str>,
     detail: Cow<'static, str>,
-    provider_code: Option<String>,
+    provider_code: Option<Box<str>>,
     errors: Vec<FieldError>,
     retry_after_s: Option<u64>,
     allow: Option<HeaderValue>,
@@ -150,7 +150,7 @@ impl ApiError {
     /// Adds the provider's own code, where it is one: at most 64 of `a-z`, `0-9` and `_`.
     #[must_use]
     pub fn with_provider_code(mut self, code: Option<String>) -> Self {
-        self.provider_code = code.filter(|code| is_code(code));
+        self.provider_code = code.filter(|code| is_code(code)).map(Into::into);
         self
     }
 
@@ -188,7 +188,7 @@ impl ApiError {
             title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
             status: self.status.as_u16(),
             code: self.code.to_string(),
-            provider_code: self.provider_code.clone(),
+            provider_code: self.provider_code().map(str::to_owned),
             detail: self.detail.to_string(),
             request_id: request_id::current(),
             errors: self.errors.clone(),
