@@ -181,6 +181,7 @@ impl App {
         audit::start(&app).await?;
         keys::bootstrap::apply(&app).await?;
         jobs::take_over(&app).await;
+        jobs::unlink::resume(&app).await?;
         app.tasks.spawn(jobs::run(app.clone(), app.shutdown.clone()));
         mirror::start(&app);
         tokens::keys::start(&app);

@@ -6,7 +6,7 @@
 //! get lost.
 
 pub mod check;
-mod finish;
+pub(crate) mod finish;
 mod flow;
 pub mod form;
 pub mod returned;
@@ -172,7 +172,7 @@ async fn give_up(app: &App, row: &FlowRow) -> sqlx::Result<bool> {
 /// Answers the step of a flow.
 ///
 /// # Errors
-/// 400 `invalid_state` or `wrong_address` for an address of something else; 404 `flow_not_found`; 409 `flow_moved_on`
+/// 400 `invalid_state` or `wrong_address` for an address of something else; 403 `admin_required` where it is for all users; 404 `flow_not_found`; 409 `flow_moved_on`
 /// where the flow waits for something else, or somebody answered already, `flow_ended`, or `other_account`; 422
 /// `validation_failed`. That the service refuses is told in the flow.
 pub async fn answer(
@@ -189,6 +189,10 @@ pub async fn answer(
             Answer::Poll => view(app, &row),
             _ => Err(ApiError::conflict("flow_ended", "this has ended; start connecting the account anew")),
         };
+    }
+    // Whoever began it may be an admin no more.
+    if row.shared != 0 && !principal.is_admin() {
+        return Err(ApiError::forbidden("admin_required", "only admins may connect accounts for all users"));
     }
     let stored = Stored::open(app, &row)?;
     let polled = matches!(answer, Answer::Poll);

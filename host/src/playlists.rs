@@ -97,8 +97,8 @@ pub async fn edit(app: &App, target: &Target, edit: Edit) -> ApiResult<Edited> {
 async fn done(app: &App, target: &Target, edited: PlaylistEdited, ops: usize) -> ApiResult<Edited> {
     let PlaylistEdited { mut results, refused, .. } = edited;
     results.truncate(ops);
-    // All or nothing: what was refused at once left nothing behind.
-    if let Some(Some(error)) = results.first().filter(|first| first.is_some()) {
+    // All or nothing: what was refused at once left nothing behind, unless the provider names items that it did not put back.
+    if let Some(Some(error)) = results.first().filter(|_| refused.rows.is_empty()) {
         if error.kind == ErrorKind::Conflict {
             reread::refresh(app, target, None).await;
         }

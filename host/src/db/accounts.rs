@@ -51,15 +51,28 @@ macro_rules! select {
         select!($condition, "")
     };
     ($condition:literal, $rest:literal) => {
+        select!("unlinked_at IS NULL", $condition, $rest)
+    };
+    ($linked:literal, $condition:literal, $rest:literal) => {
         concat!(
             "SELECT id, instance, owner, label, state, state_code, state_detail, sync_token, completeness, \
              last_pull_at, last_complete_at, remote_key, capabilities, checked_at, pull_every_s, next_pull_at, \
-             created_at, updated_at FROM accounts WHERE unlinked_at IS NULL AND (",
+             created_at, updated_at FROM accounts WHERE ",
+            $linked,
+            " AND (",
             $condition,
             ") ",
             $rest
         )
     };
+}
+
+/// Those that are being erased.
+///
+/// # Errors
+/// When the database fails.
+pub async fn unlinked(db: impl AnyExecutor<'_>) -> sqlx::Result<Vec<Account>> {
+    sqlx::query_as(select!("unlinked_at IS NOT NULL", "TRUE", "ORDER BY id")).fetch_all(db).await
 }
 
 /// Adds a shared account where the instance has none.

@@ -60,6 +60,14 @@ pub async fn find(db: impl AnyExecutor<'_>, instance: &str, key: &str) -> sqlx::
     .await
 }
 
+/// How many keys of an instance are known.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count(db: impl AnyExecutor<'_>, instance: &str) -> sqlx::Result<i64> {
+    sqlx::query_scalar("SELECT COUNT(*) FROM budgets WHERE instance = $1").bind(instance.to_owned()).fetch_one(db).await
+}
+
 /// Until when and why no request may be sent that would use these keys up; nothing where one may.
 ///
 /// # Errors
@@ -200,7 +208,8 @@ pub async fn uses(db: impl AnyExecutor<'_>, instance: &str, key: &str, oldest: i
     .await
 }
 
-/// The requests since an hour, by hour: of all, or those of one account that nobody waited for.
+/// The requests since an hour, by hour: of all or of one account, and only those that nobody waited for where that is
+/// wanted.
 ///
 /// # Errors
 /// When the database fails.
@@ -210,9 +219,10 @@ pub async fn hours(
     key: &str,
     oldest: i64,
     account: Option<&str>,
+    in_background: bool,
 ) -> sqlx::Result<Vec<(i64, i64)>> {
     sqlx::query_as(
-        "SELECT hour, CAST(SUM(CASE WHEN CAST($4 AS TEXT) IS NULL THEN used ELSE background END) AS BIGINT)
+        "SELECT hour, CAST(SUM(CASE WHEN $5 = 0 THEN used ELSE background END) AS BIGINT)
          FROM budget_use
          WHERE instance = $1 AND key = $2 AND hour >= $3 AND (CAST($4 AS TEXT) IS NULL OR account_id = $4)
          GROUP BY hour ORDER BY hour",
@@ -221,6 +231,7 @@ pub async fn hours(
     .bind(key.to_owned())
     .bind(oldest)
     .bind(account.map(str::to_owned))
+    .bind(i64::from(in_background))
     .fetch_all(db)
     .await
 }

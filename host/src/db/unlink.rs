@@ -70,6 +70,21 @@ pub async fn has_another(db: impl AnyExecutor<'_>, owner: &str, instance: &str) 
     Ok(count > 0)
 }
 
+/// Whether an account's erasure has yet to end.
+///
+/// # Errors
+/// When the database fails.
+pub async fn unfinished_erasure(db: impl AnyExecutor<'_>, account_id: &str) -> sqlx::Result<bool> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM jobs WHERE payload LIKE '%' || $1 || '%' AND kind = 'account.unlink'
+           AND state IN ('queued', 'waiting', 'running')",
+    )
+    .bind(account_id.to_owned())
+    .fetch_one(db)
+    .await?;
+    Ok(count > 0)
+}
+
 /// An account's jobs that have yet to end, but for the one that erases it: id, kind and user.
 ///
 /// # Errors

@@ -65,14 +65,17 @@ struct Checkpoint {
     step: Step,
     /// Where the step goes on.
     cursor: Option<String>,
-    /// What the last complete run named.
+    /// What a run named last.
     since: Option<String>,
     /// Whether nothing was known of the account before.
     first: bool,
     listing: Listing,
     sync_token: Option<String>,
-    /// Why the run did not see everything.
+    /// Why the run did not see the whole library.
     partial: Option<(String, String)>,
+    /// Why it did not see all playlists.
+    #[serde(default)]
+    partial_playlists: Option<(String, String)>,
     /// Items that are as they were, by the plugin, and that the mirror does not have.
     unknown: u64,
     pages: u64,
@@ -250,6 +253,9 @@ impl Pull {
     }
 
     async fn playlists_page(&mut self) -> Result<(), JobError> {
+        if self.at.cursor.is_none() {
+            self.at.partial_playlists = None;
+        }
         let request = PageRequest { cursor: self.at.cursor.clone(), limit: 0 };
         let page = match self.call::<method::ListPlaylists>(request).await? {
             Ok(page) => page,
@@ -358,6 +364,7 @@ async fn begin(ctx: &JobContext, account: &Account) -> Result<Checkpoint, JobErr
         listing: Listing::Unknown,
         sync_token: None,
         partial: None,
+        partial_playlists: None,
         unknown: 0,
         pages: 0,
         idle: 0,

@@ -7,7 +7,9 @@ use tokio::time::{Instant, sleep};
 
 use super::{Enqueue, Job, JobContext, JobError, runner::announce};
 use crate::{
+    App,
     accounts::Account,
+    connect,
     db::{self, Tx, plugin_kv::Scope, unlink},
     register_job,
 };
@@ -38,6 +40,21 @@ pub async fn enqueue(tx: &mut Tx, account: &Account) -> sqlx::Result<()> {
     let job =
         Unlink { account_id: account.id.clone(), instance: account.instance.clone(), owner: account.owner.clone() };
     super::enqueue(tx, &job, options).await.map(drop)
+}
+
+/// Queues the erasure of accounts that were unlinked and whose job is gone.
+///
+/// # Errors
+/// When the database fails.
+pub async fn resume(app: &App) -> sqlx::Result<()> {
+    for account in db::accounts::unlinked(app.db.read()).await? {
+        let mut tx = app.db.write().await?;
+        if !unlink::unfinished_erasure(&mut *tx, &account.id).await? {
+            enqueue(&mut tx, &account).await?;
+        }
+        tx.commit().await?;
+    }
+    Ok(())
 }
 
 /// Asks an account's jobs to stop; answers their ids, to be told to this node's runner once that is committed.
@@ -88,10 +105,6 @@ impl Unlink {
         let mut erased = 0;
         while self.erase(ctx, None, &mut erased).await? {}
         let Some(owner) = &self.owner else { return Ok(()) };
-        // Whose likes and plays are of which account nobody knows: while there is another one, they stay.
-        if unlink::has_another(ctx.app.db.read(), owner, &self.instance).await? {
-            return Ok(());
-        }
         while self.erase(ctx, Some(owner), &mut erased).await? {}
         Ok(())
     }
@@ -105,7 +118,14 @@ impl Unlink {
         ctx.hold(&mut tx).await?;
         let rows = match owner {
             None => unlink::erase_of_account(&mut tx, &self.account_id, BATCH).await?,
-            Some(owner) => unlink::erase_of_owner(&mut tx, owner, &self.instance, BATCH).await?,
+            Some(owner) => {
+                db::state::lock(&mut tx, &connect::finish::lock(&self.instance, Some(owner))).await?;
+                // Whose likes and plays are of which account nobody knows: while there is another one, they stay.
+                if unlink::has_another(&mut *tx, owner, &self.instance).await? {
+                    return Ok(false);
+                }
+                unlink::erase_of_owner(&mut tx, owner, &self.instance, BATCH).await?
+            }
         };
         tx.commit().await?;
         *erased += rows;

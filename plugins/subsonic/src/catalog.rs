@@ -45,7 +45,7 @@ pub(crate) async fn children(session: &Session, items: &Items, request: &Childre
     };
     let total = Some(all.len() as u64);
     let part = page::part(all, request.page.cursor.as_deref(), request.page.limit)?;
-    Ok(Page { items: part.rows.into(), next: part.next, total })
+    Ok(Page { items: part.rows.into(), next: part.next, total, ..Page::default() })
 }
 
 /// Where the next page of a search starts, for each kind; none after the last one.
@@ -92,5 +92,5 @@ pub(crate) async fn search(session: &Session, items: &Items, request: &Search) -
     };
     let more = [after.artists, after.albums, after.songs].iter().any(Option::is_some);
     let next = more.then(|| serde_json::to_string(&after)).transpose().map_err(ProviderError::internal)?;
-    Ok(Page { items: all.into(), next, total: None })
+    Ok(Page { items: all.into(), next, ..Page::default() })
 }

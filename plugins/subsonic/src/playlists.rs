@@ -23,7 +23,7 @@ pub(crate) async fn list(session: &Session, items: &Items, request: &PageRequest
     let listed: Vec<_> = listed.map(Item::Playlist).collect();
     let total = Some(listed.len() as u64);
     let part = page::part(listed, request.cursor.as_deref(), request.limit)?;
-    Ok(Page { items: part.rows.into(), next: part.next, total })
+    Ok(Page { items: part.rows.into(), next: part.next, total, ..Page::default() })
 }
 
 async fn all(session: &Session) -> Result<Answer> {

@@ -2,7 +2,7 @@
 
 use axum::{
     extract::State,
-    http::{HeaderName, StatusCode, header},
+    http::{HeaderMap, HeaderName, StatusCode, header},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     AppState,
     api::extract::{Json, OptionalJson, Path, Query, validate},
-    auth::{Origin, Principal},
+    auth::{Credential, Origin, Principal, cookie},
     connect::{self, Answer, Flow, Start, Step},
     error::{ApiError, ApiResult},
 };
@@ -184,8 +184,13 @@ pub async fn start_login(
     origin: Origin,
     Path(provider): Path<String>,
     Query(login): Query<Login>,
+    headers: HeaderMap,
 ) -> ApiResult<Fresh<LoginStarted>> {
     principal.require("accounts:write")?;
+    // Other sites may lead a browser here, with its cookie; what they would start must not crowd out the user's own.
+    if matches!(principal.credential, Credential::Ui { .. }) && !cookie::is_own_page(&headers) {
+        return Err(ApiError::forbidden("csrf", "another site led here; start connecting from this host's pages"));
+    }
     let start = Start { instance: provider, account: login.account, shared: false, label: None };
     let flow = connect::start(&app, &principal, &origin, start).await?;
     let authorization_url = match &flow.step {

@@ -57,7 +57,8 @@ pub struct PlaylistEditResult {
     playlist: Option<Box<RawValue>>,
     /// What became of each operation, in order.
     results: Vec<OpResult>,
-    /// Items that could not be added although the others of their operation were.
+    /// Items that could not be added although the others of their operation were, or that went along with one that was
+    /// removed and could not be put back.
     refused: Vec<RefusedItem>,
 }
 

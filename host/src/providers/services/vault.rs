@@ -25,8 +25,8 @@ use crate::{
     events::{self, Event},
 };
 
-/// How long a turn lasts, in milliseconds.
-const LEASE_MS: i64 = 30_000;
+/// How long a turn lasts, in milliseconds: longer than a request to the service may take, with the wait for its place.
+const LEASE_MS: i64 = 60_000;
 /// How long to wait for one.
 const PATIENCE: Duration = Duration::from_secs(25);
 /// How often to look whether it is free; the wait doubles from the first to the last.

@@ -68,7 +68,7 @@ async fn refusals_are_told_apart() {
 /// A budget of the configuration holds for what the plugin asks.
 #[tokio::test]
 async fn the_configured_budget_is_kept_to() {
-    let simulator = Simulator::start(small()).await.unwrap();
+    let simulator = Held::start(small()).await;
     let plugins = Bench::new().with("zotify_plugin_spotify");
     let config = configuration(&plugins, &simulator, "window_requests = 100\nwindow_s = 3600\ndaily_requests = 6");
     let host = TestApp::with(&config).await.admin().await;
