@@ -129,7 +129,7 @@ async fn of_keys(app: &App, instance: &str, limits: Limits, keys: Option<&Keys>)
         counted = budgets::find(&mut *db, instance, &keys.window).await?;
         blocked = budgets::blocked(&mut *db, instance, keys, now).await?;
         uses = budgets::uses(&mut *db, instance, &keys.quota, oldest).await?;
-        hours = budgets::hours(&mut *db, instance, &keys.quota, oldest, None).await?;
+        hours = budgets::hours(&mut *db, instance, &keys.quota, oldest, None, false).await?;
     }
     let window = limits.window.map(|(limit, length)| {
         let window = Window::of(counted.as_ref(), now, length);
