@@ -66,7 +66,8 @@ pub struct ApiError {
     provider_code: Option<Box<str>>,
     errors: Vec<FieldError>,
     retry_after_s: Option<u64>,
-    allow: Option<HeaderValue>,
+    // In a box, as it is rare and errors are moved about.
+    allow: Option<Box<HeaderValue>>,
     challenge: bool,
 }
 
@@ -150,14 +151,14 @@ impl ApiError {
     /// Adds the provider's own code, where it is one: at most 64 of `a-z`, `0-9` and `_`.
     #[must_use]
     pub fn with_provider_code(mut self, code: Option<String>) -> Self {
-        self.provider_code = code.filter(|code| is_code(code)).map(Into::into);
+        self.provider_code = code.filter(|code| is_code(code)).map(String::into_boxed_str);
         self
     }
 
     /// Adds `Allow`, for 405.
     #[must_use]
     pub fn with_allow(mut self, allow: HeaderValue) -> Self {
-        self.allow = Some(allow);
+        self.allow = Some(Box::new(allow));
         self
     }
 
@@ -223,7 +224,7 @@ impl IntoResponse for ApiError {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
         if let Some(allow) = self.allow {
-            headers.insert(header::ALLOW, allow);
+            headers.insert(header::ALLOW, *allow);
         }
         if self.challenge {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"zotify\""));
