@@ -52,7 +52,8 @@ async fn a_quota_that_is_used_up_is_not_asked_again_after_a_restart_neither() {
     assert!(problem.header("retry-after").parse::<u64>().unwrap() > 40_000);
     assert_eq!(service.asked("/api").await, asked);
     assert_eq!(ask(&host, "tokens", "c", Interactive, "x").await.unwrap(), "heard", "another developer's");
-    let told = "SELECT CAST(COUNT(*) AS BIGINT) FROM events WHERE type = 'provider.quota_exceeded'";
+    let told = "SELECT CAST(COUNT(*) AS BIGINT) FROM events WHERE type = 'provider.quota_exceeded'
+                AND data LIKE '%\"provider\":\"tokens\"%'";
     assert_eq!(number(&host, told).await, 1);
 
     let dir = host.stop().await;
