@@ -18,7 +18,6 @@ use zotify_plugin_api::{
 
 use crate::{
     accounts::{self, Account},
-    connect,
     db::pull_runs::{self, Ending},
     jobs::{Job, JobContext, JobError},
     mirror::schedule,
@@ -284,7 +283,7 @@ impl Pull {
         };
         if let Some(error) = reply.as_ref().err().filter(|error| error.kind == ErrorKind::AuthRequired) {
             let mut tx = self.ctx.app.db.write().await?;
-            connect::check::must_sign_in(&mut tx, &self.account, error).await?;
+            accounts::must_sign_in(&mut tx, &self.account, error).await?;
             tx.commit().await?;
             self.ctx.app.recent_accounts.forget();
         }
