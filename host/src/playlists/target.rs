@@ -81,7 +81,7 @@ pub async fn find(app: &App, principal: &Principal, uri: Uri, account: Option<&s
         Some(id) => routing::named(principal, &scope, id, Some(uri.instance()))?,
         None => {
             let holders: Vec<&Account> = held.iter().map(|(account, _)| *account).collect();
-            routing::only(principal, &holders, &format!("change {uri}"))?
+            routing::only(principal, &scope, &holders, &format!("change {uri}"))?
         }
     };
     let stored = held.iter().find(|(account, _)| account.id == chosen.id);
