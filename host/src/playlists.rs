@@ -68,7 +68,7 @@ pub async fn edit(app: &App, target: &Target, ops: Vec<PlaylistOp>, expected: Op
     for capability in ops.iter().filter_map(needed) {
         routing::check(app, &target.handle, &target.account, capability).await?;
     }
-    let _one_at_a_time = app.playlist_edits.lock(target.uri.as_str()).await;
+    let _one_at_a_time = app.playlist_edits.lock(app, target.uri.as_str()).await?;
     let now = target.now(app).await?;
     if expected.is_some_and(|expected| expected != now.tag) {
         return Err(version_mismatch());
@@ -140,7 +140,7 @@ pub async fn create(
     new: PlaylistCreate,
 ) -> ApiResult<(String, String)> {
     routing::check(app, handle, account, capability::PLAYLISTS_CREATE).await?;
-    let _one_at_a_time = app.playlist_edits.lock(&account.id).await;
+    let _one_at_a_time = app.playlist_edits.lock(app, &account.id).await?;
     let made = match call::<method::CreatePlaylist>(handle, account, new.clone()).await {
         Ok(made) => made,
         Err(error) if is_lost(&error) => lost::created(app, handle, account, &new.name).await?,
@@ -155,7 +155,7 @@ pub async fn create(
 /// 412 `version_mismatch`, 422 `unsupported`, 504 `outcome_unknown`, or why the provider did not change it.
 pub async fn update(app: &App, target: &Target, change: PlaylistUpdate, expected: Option<&str>) -> ApiResult<Seen> {
     routing::check(app, &target.handle, &target.account, capability::PLAYLISTS_UPDATE).await?;
-    let _one_at_a_time = app.playlist_edits.lock(target.uri.as_str()).await;
+    let _one_at_a_time = app.playlist_edits.lock(app, target.uri.as_str()).await?;
     if let Some(expected) = expected
         && target.now(app).await?.tag != expected
     {
@@ -177,7 +177,7 @@ pub async fn update(app: &App, target: &Target, change: PlaylistUpdate, expected
 /// 422 `unsupported`, or why the provider did not take it.
 pub async fn set_image(app: &App, target: &Target, content_type: &str, bytes: Vec<u8>) -> ApiResult<()> {
     routing::check(app, &target.handle, &target.account, capability::PLAYLISTS_IMAGE).await?;
-    let _one_at_a_time = app.playlist_edits.lock(target.uri.as_str()).await;
+    let _one_at_a_time = app.playlist_edits.lock(app, target.uri.as_str()).await?;
     let request = PlaylistImage { playlist: target.key(), content_type: content_type.into(), bytes };
     match call::<method::SetPlaylistImage>(&target.handle, &target.account, request).await {
         Ok(()) => {
@@ -195,7 +195,7 @@ pub async fn set_image(app: &App, target: &Target, content_type: &str, bytes: Ve
 /// 422 `unsupported`, 504 `outcome_unknown`, or why the provider did not delete it.
 pub async fn delete(app: &App, target: &Target) -> ApiResult<()> {
     routing::check(app, &target.handle, &target.account, capability::PLAYLISTS_DELETE).await?;
-    let _one_at_a_time = app.playlist_edits.lock(target.uri.as_str()).await;
+    let _one_at_a_time = app.playlist_edits.lock(app, target.uri.as_str()).await?;
     match call::<method::DeletePlaylist>(&target.handle, &target.account, target.key()).await {
         Ok(()) => {}
         // It is as it should be.
