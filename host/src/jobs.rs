@@ -7,11 +7,13 @@ pub mod check;
 pub mod clear;
 pub mod context;
 pub mod erase;
+pub mod fetch;
 pub mod likes;
 pub mod play_told;
 pub mod plays;
 pub mod pull;
 pub mod runner;
+mod throttled;
 pub mod unlink;
 
 use std::{
@@ -32,11 +34,11 @@ pub use self::{
     context::JobContext,
     runner::{run, take_over},
 };
+pub use crate::register_job;
 use crate::{
     db::{self, Tx, jobs::NewJob},
     error::ApiError,
 };
-pub use crate::register_job;
 
 /// A job's id, a ULID.
 pub type JobId = String;
