@@ -2,9 +2,11 @@
 
 use serde_json::json;
 use ulid::Ulid;
+use zotify_plugin_api::ProviderError;
 
 pub use crate::db::accounts::{Account, pulled, set_state};
 use crate::{
+    audit::{self, Actor, Entry, Outcome},
     auth::Principal,
     db::{self, Db, Tx},
     error::{ApiError, ApiResult},
@@ -78,15 +80,26 @@ pub fn not_found() -> ApiError {
     ApiError::not_found("account_not_found", "there is no such account, or it is not yours")
 }
 
-/// Takes note that the service wants somebody to sign in again; tells of it once.
+/// Takes note of an error that says that somebody has to sign in again: nothing is read until then. It is told and
+/// recorded once.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn auth_required(tx: &mut Tx, account: &Account, code: &str, detail: &str) -> sqlx::Result<()> {
-    if !db::accounts::require_sign_in(tx, &account.id, code, detail).await? {
+pub async fn must_sign_in(tx: &mut Tx, account: &Account, error: &ProviderError) -> sqlx::Result<()> {
+    let code = error.code.as_deref().unwrap_or("auth_required");
+    if !db::accounts::require_sign_in(tx, &account.id, code, &error.message).await? {
         return Ok(());
     }
-    tell(tx, account, "account.auth_required", json!({ "code": code })).await
+    tell(tx, account, "account.auth_required", json!({ "code": code })).await?;
+    let entry = Entry {
+        action: "account.auth_required",
+        outcome: Outcome::Ok,
+        actor: Actor::HOST,
+        user: account.owner.as_deref(),
+        data: json!({ "account": account.id, "instance": account.instance, "code": code }),
+        personal: json!({}),
+    };
+    audit::record(tx, entry).await
 }
 
 /// Tells that something happened to an account: to its owner, or to all admins.

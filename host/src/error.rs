@@ -172,6 +172,11 @@ impl ApiError {
         self.provider_code.as_deref()
     }
 
+    /// Whether it says that the provider had better not be asked anything else now.
+    pub fn provider_asks_to_stop(&self) -> bool {
+        ["provider_rate_limited", "provider_unavailable", "account_auth_required"].contains(&self.code())
+    }
+
     /// The sentence for people.
     pub fn detail(&self) -> &str {
         &self.detail

@@ -7,11 +7,13 @@ pub mod check;
 pub mod clear;
 pub mod context;
 pub mod erase;
+pub mod fetch;
 pub mod likes;
 pub mod play_told;
 pub mod plays;
 pub mod pull;
 pub mod runner;
+mod throttled;
 pub mod unlink;
 
 use std::{

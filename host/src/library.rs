@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::json;
-use zotify_plugin_api::{
-    EditResult, Item, ItemKey, Kind, LibraryEdit, LibraryKind, ProviderError, Uri, capability, method,
-};
+use zotify_plugin_api::{EditResult, ItemKey, Kind, LibraryEdit, LibraryKind, ProviderError, Uri, capability, method};
 
 use crate::{
     App, AppState,
@@ -14,10 +12,11 @@ use crate::{
     db::{Tx, items, now_ms, pull_runs},
     error::{ApiError, ApiResult},
     events::{self, Event},
+    jobs::fetch,
     likes,
     mirror::{self, Row, Scope, lookup},
     playlists::locators,
-    providers::InstanceHandle,
+    providers::{InstanceHandle, Lane},
     routing::{self, call},
 };
 
@@ -246,8 +245,8 @@ impl Group<'_> {
                 break;
             }
             *left -= 1;
-            match lookup::fetch_by(self.app, self.handle, &self.account.id, &uri).await {
-                Ok(item) => rows.extend(fresh(item)),
+            match lookup::fetch_by(self.app, self.handle, &self.account.id, &uri, Lane::Interactive).await {
+                Ok(item) => rows.extend(Row::new(item, now_ms())),
                 Err(error) => {
                     tracing::debug!(item = uri.as_str(), "an item that was saved can't be looked up: {error}")
                 }
@@ -257,12 +256,8 @@ impl Group<'_> {
     }
 }
 
-/// A row of what just came into the library.
-fn fresh(item: Item) -> Option<Row> {
-    Row::new(item, now_ms())
-}
-
-/// Lets the mirror follow what a provider took. What it does not know, and nobody looked up, a pull brings soon.
+/// Lets the mirror follow what a provider took. What it does not know, and nobody looked up, a job looks up at once where
+/// that is little, and else a pull brings soon.
 ///
 /// # Errors
 /// When the database fails.
@@ -278,11 +273,28 @@ pub async fn follow(
     items::upsert(tx, &account.id, &run, true, fetched).await?;
     let unknown = items::save(tx, &account.id, &run, added).await?;
     items::unsave(tx, &account.id, removed).await?;
-    // A pull that is under way may have read a page from before.
-    if !unknown.is_empty() || (running.is_some() && !removed.is_empty()) {
-        mirror::enqueue(tx, account, SOON).await?;
+    // What reads the library now may have seen it as it was before, and what is looked up may be among what was removed.
+    let stale = !removed.is_empty() && (running.is_some() || fetch::is_under_way(tx, &account.id).await?);
+    if stale || unknown.len() > fetch::MOST {
+        mirror::enqueue(tx, account, SOON).await.map(drop)
+    } else if unknown.is_empty() {
+        Ok(())
+    } else {
+        fetch::enqueue(tx, account, unknown).await
     }
-    Ok(())
+}
+
+/// Takes items into the mirror that were saved a moment ago and have been looked up. The rest a pull brings soon.
+///
+/// # Errors
+/// When the database fails.
+pub async fn take_in(tx: &mut Tx, account: &Account, saved: &[String], fetched: &[Row]) -> sqlx::Result<()> {
+    let run = pull_runs::running(tx, &account.id).await?.unwrap_or_default();
+    items::upsert(tx, &account.id, &run, true, fetched).await?;
+    if items::save(tx, &account.id, &run, saved).await?.is_empty() {
+        return Ok(());
+    }
+    mirror::enqueue(tx, account, SOON).await.map(drop)
 }
 
 /// What one request may not ask any more.

@@ -69,7 +69,7 @@ pub async fn edit(app: &App, target: &Target, edit: Edit) -> ApiResult<Edited> {
     for capability in ops.iter().filter_map(needed) {
         routing::check(app, &target.handle, &target.account, capability).await?;
     }
-    let _one_at_a_time = app.playlist_edits.lock(target.uri.as_str()).await;
+    let _one_at_a_time = app.playlist_edits.lock(app, target.uri.as_str()).await?;
     let now = target.now(app).await?;
     expected.as_ref().map_or(Ok(()), |expected| target::names(expected, &now.tag))?;
     if let (Some(position), Some(PlaylistOp::Add { before, .. })) = (position, ops.first_mut()) {
@@ -142,7 +142,7 @@ pub async fn create(
     new: PlaylistCreate,
 ) -> ApiResult<Made> {
     routing::check(app, handle, account, capability::PLAYLISTS_CREATE).await?;
-    let _one_at_a_time = app.playlist_edits.lock(&account.id).await;
+    let _one_at_a_time = app.playlist_edits.lock(app, &account.id).await?;
     let made = match call::<method::CreatePlaylist>(handle, account, new.clone()).await {
         Ok(made) => made,
         Err(error) if is_lost(&error) => lost::created(app, handle, account, &new.name).await?,
@@ -162,7 +162,7 @@ pub async fn update(
     expected: Option<&HeaderValue>,
 ) -> ApiResult<Seen> {
     routing::check(app, &target.handle, &target.account, capability::PLAYLISTS_UPDATE).await?;
-    let _one_at_a_time = app.playlist_edits.lock(target.uri.as_str()).await;
+    let _one_at_a_time = app.playlist_edits.lock(app, target.uri.as_str()).await?;
     target.check(app, expected).await?;
     match call::<method::UpdatePlaylist>(&target.handle, &target.account, change.clone()).await {
         Ok(head) => {
@@ -185,7 +185,7 @@ pub async fn set_image(
     expected: Option<&HeaderValue>,
 ) -> ApiResult<()> {
     routing::check(app, &target.handle, &target.account, capability::PLAYLISTS_IMAGE).await?;
-    let _one_at_a_time = app.playlist_edits.lock(target.uri.as_str()).await;
+    let _one_at_a_time = app.playlist_edits.lock(app, target.uri.as_str()).await?;
     target.check(app, expected).await?;
     let request = PlaylistImage { playlist: target.key(), content_type: content_type.into(), bytes };
     match call::<method::SetPlaylistImage>(&target.handle, &target.account, request).await {
@@ -204,7 +204,7 @@ pub async fn set_image(
 /// 412 `version_mismatch`, 422 `unsupported`, 504 `outcome_unknown`, or why the provider did not delete it.
 pub async fn delete(app: &App, target: &Target, expected: Option<&HeaderValue>) -> ApiResult<()> {
     routing::check(app, &target.handle, &target.account, capability::PLAYLISTS_DELETE).await?;
-    let _one_at_a_time = app.playlist_edits.lock(target.uri.as_str()).await;
+    let _one_at_a_time = app.playlist_edits.lock(app, target.uri.as_str()).await?;
     target.check(app, expected).await?;
     match call::<method::DeletePlaylist>(&target.handle, &target.account, target.key()).await {
         Ok(()) => {}

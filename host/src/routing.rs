@@ -42,16 +42,26 @@ pub fn elsewhere(account: &Account, instance: Option<&str>) -> Option<String> {
     Some(format!("account {} is at {}, not at {instance:.64}", account.id, account.instance))
 }
 
-/// The only one of several accounts. Where the caller has accounts of their own, those that all share don't count.
+/// The only one of several accounts, or the one that the caller prefers. Where the caller has accounts of their own, those
+/// that all share don't count.
 ///
 /// # Errors
 /// 409 `account_required` where there is none, 409 `account_ambiguous` with those that could be meant, 403
 /// `admin_required` where all of them are shared.
-pub fn only<'a>(principal: &Principal, candidates: &[&'a Account], what: &str) -> ApiResult<&'a Account> {
+pub fn only<'a>(
+    principal: &Principal,
+    scope: &Scope,
+    candidates: &[&'a Account],
+    what: &str,
+) -> ApiResult<&'a Account> {
     let Some(first) = candidates.first() else {
         let detail = format!("you have no account to {what} with; connect one, or see /api/providers");
         return Err(ApiError::conflict("account_required", detail));
     };
+    let preferred = |account: &&&Account| scope.prefers(account) && accounts::may_write(account, principal);
+    if let [one] = candidates.iter().filter(preferred).collect::<Vec<_>>().as_slice() {
+        return Ok(one);
+    }
     let own = |account: &&&Account| account.owner.is_some();
     let mut left: Vec<&Account> = candidates.iter().filter(own).copied().collect();
     if left.is_empty() {
@@ -62,7 +72,11 @@ pub fn only<'a>(principal: &Principal, candidates: &[&'a Account], what: &str) -
         [one] => Ok(one),
         several => {
             let names: Vec<_> = several.iter().map(|a| format!("{} ({} at {})", a.id, a.label, a.instance)).collect();
-            let detail = format!("say with account which one to {what} with: {}", names.join(", "));
+            let names = names.join(", ");
+            let detail = format!(
+                "say with account which one to {what} with: {names}; or prefer one of them with default_accounts at \
+                 /api/user/preferences"
+            );
             Err(ApiError::conflict("account_ambiguous", detail))
         }
     }
@@ -100,10 +114,10 @@ pub fn among<'a>(
 ) -> ApiResult<&'a Account> {
     let what = format!("change {uri}");
     if holders.iter().any(|account| accounts::may_write(account, principal)) {
-        return only(principal, holders, &what);
+        return only(principal, scope, holders, &what);
     }
     let all: Vec<&Account> = scope.accounts().iter().filter(|a| a.instance == uri.instance()).collect();
-    only(principal, &all, &what)
+    only(principal, scope, &all, &what)
 }
 
 /// Makes sure that an account can do something now.

@@ -312,3 +312,19 @@ pub async fn forget_finished(tx: &mut Tx, before: i64, limit: i64) -> sqlx::Resu
     .await?;
     Ok(done.rows_affected())
 }
+
+/// Whether a job of a kind whose payload names something has yet to end.
+///
+/// # Errors
+/// When the database fails.
+pub async fn is_under_way(tx: &mut Tx, kind: &str, named: &str) -> sqlx::Result<bool> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT CAST(COUNT(*) AS BIGINT) FROM jobs
+         WHERE kind = $1 AND state IN ('queued', 'waiting', 'running') AND payload LIKE '%' || $2 || '%'",
+    )
+    .bind(kind.to_owned())
+    .bind(named.to_owned())
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(count > 0)
+}

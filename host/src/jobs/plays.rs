@@ -17,7 +17,7 @@ use crate::{
     events::{self, Event},
     likes::{own_item, remember},
     mirror::{clean, lookup},
-    preferences::Preferences,
+    preferences::{self, Preferences},
     providers::Lane,
     register_job,
 };
@@ -59,7 +59,7 @@ impl Job for PullPlays {
         let taken = db::plays::taken_until(ctx.app.db.read(), &account.id).await?;
         let plays = read(&ctx, &account, taken).await?;
         let mut tx = ctx.app.db.write().await?;
-        db::state::lock(&mut tx, &format!("preferences:{user}")).await?;
+        preferences::lock(&mut tx, &user).await?;
         ctx.hold(&mut tx).await?;
         // It may have been turned off meanwhile, or off and on again.
         let row = db::preferences::find(&mut *tx, &user).await?;

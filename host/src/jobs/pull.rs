@@ -287,7 +287,7 @@ impl Pull {
         };
         if let Some(error) = reply.as_ref().err().filter(|error| error.kind == ErrorKind::AuthRequired) {
             let mut tx = self.ctx.app.db.write().await?;
-            connect::check::must_sign_in(&mut tx, &self.account, error).await?;
+            accounts::must_sign_in(&mut tx, &self.account, error).await?;
             tx.commit().await?;
             self.ctx.app.recent_accounts.forget();
         }

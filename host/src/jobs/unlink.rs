@@ -150,6 +150,7 @@ impl Job for Unlink {
         db::accounts::delete(&mut tx, &self.account_id).await?;
         tx.commit().await?;
         ctx.app.recent_accounts.forget();
+        ctx.app.catalogue.forget_account(&self.account_id);
         // A plugin may have been in the middle of a call.
         self.forget_notes(&ctx).await
     }

@@ -107,7 +107,7 @@ pub async fn find(app: &App, principal: &Principal, scope: &Scope, uri: Uri) -> 
         let found = lookup::item(app, scope, &uri).await?;
         (routing::of_uri(app, principal, scope, &uri, None).await?, found.locator)
     } else {
-        let account = chosen(principal, &held, &format!("change {uri}"))?;
+        let account = chosen(principal, scope, &held, &format!("change {uri}"))?;
         let stored = held.iter().find(|(holder, _)| holder.id == account.id);
         (account, stored.and_then(|(_, stored)| stored.locator.clone()))
     };
@@ -121,7 +121,7 @@ pub async fn find(app: &App, principal: &Principal, scope: &Scope, uri: Uri) -> 
 /// When the database fails.
 pub async fn held(app: &App, principal: &Principal, scope: &Scope, uri: &Uri) -> ApiResult<Option<Stored>> {
     let held = holders(app, scope, uri).await?;
-    let chosen = chosen(principal, &held, "read").ok().map(|account| account.id.clone());
+    let chosen = chosen(principal, scope, &held, "read").ok().map(|account| account.id.clone());
     let first = held.first().map(|(account, _)| account.id.clone());
     let wanted = chosen.or(first);
     Ok(held.into_iter().find(|(account, _)| Some(&account.id) == wanted.as_ref()).map(|(_, stored)| stored))
@@ -142,9 +142,14 @@ async fn holders<'a>(app: &App, scope: &'a Scope, uri: &Uri) -> ApiResult<Vec<(&
 }
 
 /// The one of those that hold a playlist by which it is changed.
-fn chosen<'a>(principal: &Principal, held: &[(&'a Account, Stored)], what: &str) -> ApiResult<&'a Account> {
+fn chosen<'a>(
+    principal: &Principal,
+    scope: &Scope,
+    held: &[(&'a Account, Stored)],
+    what: &str,
+) -> ApiResult<&'a Account> {
     let holders: Vec<&Account> = held.iter().map(|(account, _)| *account).collect();
-    routing::only(principal, &holders, what)
+    routing::only(principal, scope, &holders, what)
 }
 
 /// The tag of a playlist in an account, as clients see it.

@@ -15,7 +15,7 @@ use zotify_plugin_api::{
     service::{self, HttpResponse},
 };
 
-pub use self::report::{BudgetReport, DailyReport, InstanceBudget, SharedBudget, WindowReport, of_instance, report};
+pub use self::report::{BudgetReport, DailyReport, InstanceBudget, SharedBudget, WindowReport, of_instance, reports};
 use self::{
     count::{DAY_HOURS, Day, HOUR_MS, Window, background, day_wait, hour, share},
     refused::Refused,

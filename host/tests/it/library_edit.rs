@@ -78,6 +78,29 @@ async fn many_items_take_few_questions() {
     assert_eq!(asked, (3, 5), "a hundred at a time, and those that the mirror did not know");
 }
 
+/// The questions that one request may cause are used up by addresses that nobody knows.
+#[tokio::test]
+async fn what_could_not_be_looked_up_at_once_a_job_looks_up() {
+    let editable = Editable::with("refused = [\"3\"]").await;
+    let pulls = async || {
+        let jobs = editable.host.get("/api/jobs?kind=library.pull&limit=200").await.expect(200);
+        jobs["data"].as_array().unwrap().len()
+    };
+    let before = pulls().await;
+    let mut items: Vec<_> = (0..9).map(|n| format!("https://editable.example/track/9{n}")).collect();
+    items.extend(["ed:track:2".into(), "ed:track:4".into(), "ed:track:3".into()]);
+    let answer = edit(&editable, json!({"add": items})).await.expect(200);
+    let expected = [("ed:track:2", "added"), ("ed:track:4", "added"), ("ed:track:3", "provider_restricted")];
+    assert_eq!(statuses(&answer)[9..], expected, "{answer:#}");
+    let found = editable.host.until("/api/library/tracks", |page| page["data"].as_array().unwrap().len() == 2).await;
+    assert!(found["data"].as_array().unwrap().iter().any(|row| row["title"] == "Four"), "{found:#}");
+    editable.calm().await;
+    let jobs = editable.host.get("/api/jobs?kind=library.fetch").await.expect(200);
+    assert_eq!((jobs["data"].as_array().unwrap().len(), &jobs["data"][0]["state"]), (1, &json!("succeeded")));
+    assert_eq!(pulls().await, before, "and no pull was needed");
+    assert_eq!(editable.saved().await, ["ed:track:2", "ed:track:4"]);
+}
+
 #[tokio::test]
 async fn a_web_address_is_as_good_as_a_uri() {
     let editable = Editable::with("").await;

@@ -21,6 +21,7 @@ mod catalogue;
 mod cli;
 mod connections;
 mod crash;
+mod default_accounts;
 mod docs;
 mod edge;
 mod endpoints;

@@ -109,7 +109,7 @@ pub struct CapabilityView {
 pub(super) async fn one(app: &App, principal: &Principal, account: Account) -> ApiResult<Connection> {
     let signed_in = db::credentials::find(app.db.read(), &account.id).await?;
     let counts = items::counts(app.db.read(), std::slice::from_ref(&account.id)).await?;
-    let budget = budget::report(app, &account.instance, &account.id).await?;
+    let budget = budget::reports(app, &[(&account.instance, &account.id)]).await?.remove(&account.id);
     Ok(Connection { budget, ..connection(app, principal, account, signed_in, &counts) })
 }
 
@@ -119,13 +119,13 @@ pub(super) async fn all(app: &App, principal: &Principal, accounts: Vec<Account>
     let counts = items::counts(app.db.read(), &ids).await?;
     let signed_in = db::credentials::of_accounts(app.db.read(), &ids).await?;
     let mut signed_in: BTreeMap<_, _> = signed_in.into_iter().map(|one| (one.account_id.clone(), one)).collect();
-    let mut views = Vec::with_capacity(accounts.len());
-    for account in accounts {
-        let own = signed_in.remove(&account.id);
-        let budget = budget::report(app, &account.instance, &account.id).await?;
-        views.push(Connection { budget, ..connection(app, principal, account, own, &counts) });
-    }
-    Ok(views)
+    let named: Vec<(&str, &str)> = accounts.iter().map(|a| (a.instance.as_str(), a.id.as_str())).collect();
+    let mut budgets = budget::reports(app, &named).await?;
+    let view = |account: Account| {
+        let (own, budget) = (signed_in.remove(&account.id), budgets.remove(&account.id));
+        Connection { budget, ..connection(app, principal, account, own, &counts) }
+    };
+    Ok(accounts.into_iter().map(view).collect())
 }
 
 fn connection(

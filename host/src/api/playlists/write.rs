@@ -110,7 +110,7 @@ fn maker<'a>(app: &App, principal: &Principal, scope: &'a Scope, new: &NewPlayli
         None => app.providers.get(&account.instance).is_some_and(|h| h.has(capability::PLAYLISTS_CREATE)),
     };
     let candidates: Vec<&Account> = scope.accounts().iter().filter(able).collect();
-    routing::only(principal, &candidates, "make a playlist")
+    routing::only(principal, scope, &candidates, "make a playlist")
 }
 
 /// What to change of a playlist; what is left out stays.

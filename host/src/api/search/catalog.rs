@@ -15,7 +15,7 @@ use crate::{
         page::{Meta, Paging, ProviderPart, RawPage, cursor, open, seal},
         raw,
     },
-    cache::Searched,
+    cache::{Catalogue, Searched},
     db::items::{self, Hit, Part, Wanted},
     error::{ApiError, ApiResult},
     mirror::{Scope, fold, lookup},
@@ -110,8 +110,8 @@ async fn ask(app: &App, account: &Account, list: &str, request: Search) -> Answe
     let handle = app.providers.get(&instance);
     let asks = handle.as_deref().and_then(|handle| lookup::account_of(handle, &account.id));
     // What the words mean is the service's to say, so they are told apart as they were typed.
-    let key =
-        format!("{} {instance} {} {}", account.id, serde_json::to_string(&request).unwrap_or_default(), asks.is_some());
+    let question = serde_json::to_string(&request).unwrap_or_default();
+    let key = Catalogue::key(&account.id, &format!("{instance} {question} {}", asks.is_some()));
     let searched = app.catalogue.searches.get(&key, fetch(app, &instance, asks, request)).await;
     match searched.and_then(|found| Ok((seal(app, &account.id, list, found.next.clone())?, found))) {
         Ok((next, found)) => {
