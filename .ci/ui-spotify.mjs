@@ -120,6 +120,11 @@ async function firstPull(page) {
   await bar.waitFor();
   await page.getByText(/[1-9]\d* used, \d+ left/).first().waitFor();
   await picture(page, images, "account");
+  await section(page, "Jobs").click();
+  await page.getByRole("row").filter({ hasText: "running" }).locator("progress[value]").waitFor();
+  await picture(page, images, "jobs");
+  await page.goBack();
+  await bar.waitFor();
   // It follows by itself: the very same page goes on.
   await page.evaluate(() => { document.body.mark = "same"; });
   const before = await bar.getAttribute("value");
