@@ -143,12 +143,7 @@ pub async fn account(State(app): State<AppState>, visit: Visit, id: Path<String>
     show(&app, &visit, account, None).await
 }
 
-async fn show(
-    app: &AppState,
-    visit: &Visit,
-    account: Connection,
-    problem: Option<String>,
-) -> ApiResult<Response> {
+async fn show(app: &AppState, visit: &Visit, account: Connection, problem: Option<String>) -> ApiResult<Response> {
     let schedules = schedules(account.pull_every_s);
     let account = Shown::of(app, visit, account).await?;
     let follow = follow(&account.pull);

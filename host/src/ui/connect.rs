@@ -38,6 +38,8 @@ const SCOPE: &str = "accounts:write";
 struct ChoicePage {
     frame: Frame,
     providers: Vec<Report>,
+    /// Others that may appear here soon.
+    starting: Vec<String>,
     admin: bool,
 }
 
@@ -93,9 +95,11 @@ pub async fn choose(State(app): State<AppState>, visit: Visit) -> ApiResult<Resp
     let (frame, admin) = (visit.frame("home"), visit.principal.is_admin());
     let paging = Paging { limit: Some(MAX_LIMIT), cursor: None };
     let mut providers = api::providers::list_providers(State(app), visit.principal, paging).await?.data;
+    let starting = providers.iter().filter(|report| report.state == ProviderState::Loading);
+    let starting = starting.map(|report| report.name.clone()).collect();
     providers
         .retain(|report| report.sign_in.as_deref() == Some("setup_flow") && report.state == ProviderState::Started);
-    page::show(&ChoicePage { frame, providers, admin })
+    page::show(&ChoicePage { frame, providers, starting, admin })
 }
 
 /// What to connect.

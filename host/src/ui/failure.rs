@@ -65,7 +65,9 @@ impl Asked {
 
     fn page(&self, problem: &Problem, mut response: Response) -> Response {
         let frame = Frame { base: self.base.clone(), user: None, here: "" };
-        let Ok(shown) = page::show(&Page { frame, problem, detail: words::on_page(&problem.detail) }) else { return response };
+        let Ok(shown) = page::show(&Page { frame, problem, detail: words::on_page(&problem.detail) }) else {
+            return response;
+        };
         let headers = response.headers_mut();
         for name in [header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::WWW_AUTHENTICATE] {
             headers.remove(name);

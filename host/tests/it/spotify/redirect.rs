@@ -40,7 +40,8 @@ async fn an_address_of_the_settings_is_come_back_to_wherever_it_is() {
         assert_eq!((text(&flow["step"], "redirect"), &flow["step"]["paste_back"]), (redirect, &json!(true)));
         assert!(back.starts_with(redirect), "{back}");
         let path = format!("{FLOWS}/{}", text(&flow, "id"));
-        for elsewhere in ["http://127.0.0.1:4382/login", "http://127.0.0.1:4381/login/x", "https://evil.example/login"] {
+        for elsewhere in ["http://127.0.0.1:4382/login", "http://127.0.0.1:4381/login/x", "https://evil.example/login"]
+        {
             let refused = lab.host.post(&path, &with_start(&back, elsewhere)).await;
             refused.expect_problem(400, "wrong_address");
         }
