@@ -116,7 +116,7 @@ async function firstPull(page) {
   await page.getByText("The account is connected").waitFor();
   await page.getByRole("link", { name: "See the account" }).click();
   await page.getByText("It is being read now").waitFor();
-  const bar = page.locator("main progress");
+  const bar = page.locator("main progress[value]");
   await bar.waitFor();
   await page.getByText(/[1-9]\d* used, \d+ left/).first().waitFor();
   await picture(page, images, "account");
