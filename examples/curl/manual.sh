@@ -52,7 +52,7 @@ back=$(curl -s -o /dev/null -w '%{redirect_url}' -d "${page#*\?}" --data-urlenco
 back=${back//&/\\&}
 example accounts.md 2 '"url"'
 jq -e '.state == "done"' said >/dev/null || fail "not connected: $(cat said)"
-connected=$(jq -r .step.account_id said)
+connected=$(jq -r .step.account said)
 example accounts.md 3 'ACCOUNT='
 [ "$ACCOUNT" = "$connected" ] || fail "ACCOUNT is not the account that was connected last"
 holds "it works" '.state == "ok" and .checked_at'
