@@ -1,9 +1,9 @@
 //! Where Spotify sends browsers back to.
 
 use serde_json::{Value, json};
-use spotify_simulator::{Options, Simulator};
+use spotify_simulator::Options;
 
-use super::{Lab, USER, configuration, small};
+use super::{Lab, USER, configuration, contract::Held, small};
 use crate::{lab::Bench, library::text, support::TestApp};
 
 const FLOWS: &str = "/api/accounts/flows";
@@ -11,7 +11,7 @@ const FLOWS: &str = "/api/accounts/flows";
 /// A host whose settings name the only address that the service knows; nothing is connected.
 async fn registered(redirect: &str) -> Lab {
     let options = Options { redirect_uris: vec![redirect.to_owned()], ..small() };
-    let simulator = Simulator::start(options).await.unwrap();
+    let simulator = Held::start(options).await;
     let plugins = Bench::new().with("zotify_plugin_spotify");
     let settings = format!("settings = {{ redirect_uri = {redirect:?}, ");
     let toml = configuration(&plugins, &simulator, "").replace("settings = { ", &settings);
