@@ -22,7 +22,7 @@ use crate::{
     ids::{self, Id, feed_url},
     items::ShowOf,
     reader::{Copy, Known, Outcome, Reader},
-    store::{Entry, FeedState, Store, Subscription, episode_writes, feed_write},
+    store::{self, Entry, FeedState, Store, Subscription, episode_writes, feed_write},
     web::{Failure, Validators},
 };
 
@@ -57,7 +57,9 @@ pub(crate) async fn page(
     // First of all, so that nothing is ever told by a page that nobody knows of.
     (book.answered, book.content) = (at.next, true);
     store.put_book(&book).await?;
-    let (subscriptions, states) = (store.subscriptions().await?, store.states().await?);
+    let (subscriptions, mut states) = (store.subscriptions().await?, store.states().await?);
+    // The host asks for this page because it has the one before, and not this one, however often it was answered.
+    states.values_mut().for_each(|state| _ = state.take_back(at.next));
     let mut run = Run {
         cx,
         reader,
@@ -204,6 +206,7 @@ impl Run<'_> {
         let mut state = self.states.remove(&show).unwrap_or_default();
         let before = self.store.entries(show).await?;
         let mut entries = before.clone();
+        store::take_back(&mut entries, self.at.next);
         if state.token != subscription.token {
             // Followed anew: what the host had of it went when it was left.
             entries.iter_mut().for_each(|entry| entry.page = 0);

@@ -14,7 +14,7 @@ use ulid::Ulid;
 use url::Url;
 use zotify_plugin_api::{Context, ErrorKind, KeyValue, ProviderError, Result};
 
-pub(crate) use episodes::{Entry, MAX_ENTRIES};
+pub(crate) use episodes::{Entry, MAX_ENTRIES, take_back};
 
 use crate::{
     ids::{Id, feed_url},
@@ -83,6 +83,21 @@ pub(crate) struct FeedState {
     pub(crate) gone: bool,
     /// Pages that told that its episodes are gone, for each of their chunks.
     pub(crate) removed: Vec<u32>,
+}
+
+impl FeedState {
+    /// Takes back what pages told from one on: the host may not have them. Whether there was anything.
+    pub(crate) fn take_back(&mut self, from: u32) -> bool {
+        let before = self.clone();
+        self.removed.iter_mut().chain([&mut self.head_page]).filter(|page| **page >= from).for_each(|page| *page = 0);
+        if self.page >= from {
+            (self.page, self.validators, self.body) = (0, Validators::default(), None);
+        }
+        if self.run.1 >= from {
+            (self.run, self.next_ms) = ((0, 0), 0);
+        }
+        *self != before
+    }
 }
 
 /// How far the host is with what this provider told.

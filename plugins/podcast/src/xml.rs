@@ -179,12 +179,10 @@ impl<'a> Xml<'a> {
             match self.event()? {
                 Event::Text(text) => push(&mut out, &text),
                 Event::CData(text) => push(&mut out, &text),
-                Event::GeneralRef(name) => {
-                    if out.len() < MAX_TEXT && text::resolve(&name, &mut out).is_none() {
-                        out.push('&');
-                        push(&mut out, &name);
-                        out.push(';');
-                    }
+                Event::GeneralRef(name) if out.len() < MAX_TEXT && text::resolve(&name, &mut out).is_none() => {
+                    out.push('&');
+                    push(&mut out, &name);
+                    out.push(';');
                 }
                 Event::Start(_) => push(&mut out, " "),
                 Event::End(_) if self.depth < depth => return Ok(out),
@@ -287,7 +285,7 @@ fn charset(content_type: &str) -> Option<&'static Encoding> {
 fn label(text: &str) -> Option<&'static Encoding> {
     let value = text.trim_start().strip_prefix('=')?.trim_start().trim_start_matches(['"', '\'']);
     let end = value.find(|c: char| "\"'; \t\r\n".contains(c)).unwrap_or(value.len());
-    Encoding::for_label(value[..end].as_bytes())
+    Encoding::for_label(&value.as_bytes()[..end])
 }
 
 #[cfg(test)]

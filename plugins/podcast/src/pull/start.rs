@@ -3,10 +3,7 @@
 use zotify_plugin_api::Result;
 
 use super::position::{Position, SyncToken, is_current, new_epoch};
-use crate::{
-    store::{Book, FeedState, Store, episode_writes, feed_write},
-    web::Validators,
-};
+use crate::store::{self, Book, FeedState, Store, episode_writes, feed_write};
 
 /// Begins a run.
 pub(super) async fn start(store: &Store, since: Option<&str>, now_ms: i64) -> Result<Position> {
@@ -38,24 +35,15 @@ pub(super) async fn start(store: &Store, since: Option<&str>, now_ms: i64) -> Re
     Ok(at(&book.epoch, false, book.answered + 1))
 }
 
-/// Takes back what a page told that nobody came to fetch the next page of: the host may not have it.
+/// Takes back what a page told that nobody came to fetch the next page of.
 async fn take_back(store: &Store, lost: u32) -> Result<()> {
     for (show, mut state) in store.states().await? {
-        let told = [state.page, state.head_page, state.run.1].into_iter().chain(state.removed.iter().copied());
-        if !told.into_iter().any(|page| page >= lost) {
+        if !state.take_back(lost) {
             continue;
         }
         let before = store.entries(show).await?;
         let mut after = before.clone();
-        let pages =
-            after.iter_mut().map(|entry| &mut entry.page).chain(&mut state.removed).chain([&mut state.head_page]);
-        pages.filter(|page| **page >= lost).for_each(|page| *page = 0);
-        if state.page >= lost {
-            state = FeedState { page: 0, validators: Validators::default(), body: None, ..state };
-        }
-        if state.run.1 >= lost {
-            state = FeedState { run: (0, 0), next_ms: 0, ..state };
-        }
+        store::take_back(&mut after, lost);
         let mut writes = episode_writes(show, &before, &after);
         writes.push(feed_write(show, Some(state)));
         store.write(writes).await?;

@@ -21,6 +21,11 @@ pub(crate) struct Entry {
     pub(crate) page: u32,
 }
 
+/// Takes back what pages told from one on: the host may not have them.
+pub(crate) fn take_back(entries: &mut [Entry], from: u32) {
+    entries.iter_mut().filter(|entry| entry.page >= from).for_each(|entry| entry.page = 0);
+}
+
 /// The chunks that a list is kept in.
 pub(super) fn pack(entries: &[Entry]) -> Vec<Vec<u8>> {
     let bytes = |entry: &Entry| {
