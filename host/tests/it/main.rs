@@ -43,6 +43,7 @@ mod peers;
 mod playlist_edit;
 mod plugin_cli;
 mod plugin_loading;
+mod podcast;
 mod preferences;
 mod privacy;
 mod providers;

@@ -11,8 +11,8 @@ use crate::{
     text,
 };
 
-/// The longest list, in characters.
-const MAX_LIST: usize = 512 << 10;
+/// The longest list, in characters: as much as a form takes.
+const MAX_LIST: usize = 256 << 10;
 /// The longest name of an account, in characters.
 const MAX_NAME: usize = 60;
 /// What an account is called where nobody says it.
@@ -90,9 +90,11 @@ async fn connect(
 }
 
 async fn form(cx: &Context, account: Option<&str>, error: Option<String>) -> Result<SetupStep> {
-    let feeds = json!({"type": "string", "title": "Addresses of feeds, one in a line", "maxLength": MAX_LIST});
-    let list = json!({"type": "string", "title": "Or a list of another player: the text of its OPML file", "maxLength": MAX_LIST});
-    let mut properties = json!({"feeds": feeds, "opml": list});
+    let area = |title: &str| json!({"type": "string", "format": "textarea", "title": title, "maxLength": MAX_LIST});
+    let mut properties = json!({
+        "feeds": area("Addresses of feeds, one in a line"),
+        "opml": area("Or a list of another player: the text of its OPML file"),
+    });
     let mut help = "Podcasts to follow. Both may stay empty: podcasts can be followed later, too.".to_owned();
     match account {
         None => {
@@ -102,7 +104,9 @@ async fn form(cx: &Context, account: Option<&str>, error: Option<String>) -> Res
         Some(account) => match export(cx, account).await? {
             Some(text) => {
                 help = "Podcasts to follow besides those that are followed.".to_owned();
-                properties["export"] = json!({"type": "string", "title": "What is followed, as OPML for other players", "readOnly": true, "default": text});
+                let mut export = area("What is followed, as OPML for other players");
+                (export["readOnly"], export["default"]) = (true.into(), text.into());
+                properties["export"] = export;
             }
             None => help.push_str(" This list is too long to be shown here."),
         },

@@ -21,6 +21,8 @@ const ACCEPT: &str = "application/rss+xml, application/atom+xml, application/fee
 pub(crate) struct Validators {
     pub(crate) etag: Option<String>,
     pub(crate) modified: Option<String>,
+    /// The address that they came from: elsewhere they mean nothing, or something else.
+    pub(crate) at: String,
 }
 
 /// What a look at a feed found.
@@ -63,16 +65,14 @@ impl Failure {
         Self { code: code.into(), detail: detail.into(), retry_after_ms: None }
     }
 
-    /// As an error of a call that somebody waits for.
+    /// As an error of a call that somebody waits for. Of a kind that speaks against this one feed: others would have the
+    /// host take the whole provider for broken because of one publisher.
     pub(crate) fn into_error(self) -> ProviderError {
         let kind = match self.code.as_str() {
             "not_found" | "gone" => ErrorKind::NotFound,
-            "too_large" => ErrorKind::TooLarge,
-            "address_denied" => ErrorKind::PermissionDenied,
             "rate_limited" => ErrorKind::RateLimited,
-            "unreachable" | "server_error" => ErrorKind::Unavailable,
             "refused" => ErrorKind::Restricted,
-            _ => ErrorKind::BadUpstream,
+            _ => ErrorKind::InvalidRequest,
         };
         ProviderError {
             retry_after_ms: self.retry_after_ms,
@@ -137,10 +137,11 @@ impl Web {
         }
         let mut request = self.cx.http().get(at.as_str()).no_redirects().timeout(left);
         request = request.header("user-agent", self.user_agent.as_str()).header("accept", ACCEPT);
-        if let Some(etag) = &known.etag {
+        let theirs = known.at == at.as_str();
+        if let Some(etag) = known.etag.as_ref().filter(|_| theirs) {
             request = request.header("if-none-match", etag.as_str());
         }
-        if let Some(modified) = &known.modified {
+        if let Some(modified) = known.modified.as_ref().filter(|_| theirs) {
             request = request.header("if-modified-since", modified.as_str());
         }
         Ok(request.send().await?)
@@ -160,7 +161,8 @@ impl Web {
             let fits = |value: &&str| value.len() <= MAX_VALIDATOR && value.bytes().all(|b| (b' '..=b'~').contains(&b));
             response.header(name).filter(fits).map(str::to_owned)
         };
-        let validators = Validators { etag: validator("etag"), modified: validator("last-modified") };
+        let (etag, modified) = (validator("etag"), validator("last-modified"));
+        let validators = Validators { etag, modified, at: at.to_string() };
         let content_type = response.header("content-type").map(str::to_owned);
         Ok(Found::Document(Document { bytes: response.body, content_type, validators, at }))
     }

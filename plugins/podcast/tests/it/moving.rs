@@ -35,6 +35,8 @@ async fn a_permanent_redirect_is_followed_for_good() {
         rig.pull(&mut mirror).await;
         assert!(before.is_subset(&uris(&mirror)), "the same show and the same episodes");
         assert_eq!(mirror.items.len(), before.len() + 1);
+        let there = rig.host.requests().into_iter().rfind(|request| request.url == THREE).unwrap();
+        assert!(there.headers.iter().all(|(name, _)| name != "if-none-match"), "what the old address said is not its");
         rig.later(2 * HOUR);
         rig.pull(&mut mirror).await;
         assert_eq!((rig.asked(ONE), rig.asked(THREE)), (2, 2), "the old address is not asked any more");
