@@ -170,7 +170,7 @@ impl World {
 fn configuration(plugins: &Bench, publisher: &MockServer) -> String {
     format!(
         "[plugins]\ndirectories = [{:?}]\n[providers.pod]\nplugin = \"podcast\"\npermissions = [\"public-internet\"]\n\
-         settings = {{ refresh_minutes = 0, contact = \"me@example.org\", local_origins = [\"{}\"] }}\n",
+         settings = {{ refresh_minutes = 0, max_feed_mb = 16, contact = \"me@example.org\", local_origins = [\"{}\"] }}\n",
         plugins.path("plugins"),
         publisher.uri()
     )
@@ -298,4 +298,20 @@ async fn podcasts_come_and_go_by_their_address() {
     assert_eq!(private["data"][0]["code"], "provider_refused", "{private:#}");
     let log = world.host.get("/api/library/shows").await.expect(200).to_string();
     assert!(!log.contains("/ships\""), "addresses of feeds may hold secrets: {log}");
+}
+
+/// As many large feeds as are read at a time, in the memory that a plugin has.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_feeds_fit_the_process() {
+    let world = World::new().await;
+    let notes = format!("<description>{}</description></item>", "Notes &amp; links. ".repeat(3400));
+    let large = |n| feed(&format!("Large{n}"), 0..240).replace("</item>", &notes);
+    assert!((14 << 20..16 << 20).contains(&large(0).len()), "{}", large(0).len());
+    (0..4).for_each(|n| world.shelf.put(&format!("/large{n}"), Served::Feed(large(n))));
+    let addresses: Vec<String> = (0..4).map(|n| world.at(&format!("/large{n}"))).collect();
+    let account = world.connect(&json!({"feeds": addresses.join("\n")})).await;
+    let account = world.host.get(&format!("/api/accounts/{account}")).await.expect(200);
+    assert_eq!(account["completeness"], "complete", "{account:#}");
+    let run = world.list("/api/sync/runs").await.remove(0);
+    assert_eq!((&run["counts"]["upserted"], &run["counts"]["skipped"]), (&json!(964), &json!(0)), "{run:#}");
 }

@@ -124,12 +124,12 @@ fn markup(text: &str, base: &Url) -> Result<Feed, NotAFeed> {
     let read = match (root.ns, root.name()) {
         (_, name) if name.eq_ignore_ascii_case("html") => return Err(NotAFeed::WebPage),
         (Ns::Own, "rss") | (Ns::Rdf, "RDF") => rss::read(&mut xml, base, &mut feed),
-        (Ns::Own | Ns::Atom, "feed") => atom::read(&mut xml, base, &mut feed),
+        (Ns::Own | Ns::Atom, "feed") => atom::read(&mut xml, base, &mut feed).map(|()| true),
         _ => return Err(NotAFeed::Unknown),
     };
     match read {
-        Ok(()) if feed == Feed::default() => Err(NotAFeed::Unknown),
-        Ok(()) => Ok(feed),
+        Ok(true) => Ok(feed),
+        Ok(false) => Err(NotAFeed::Unknown),
         // What was read until then is as good as it ever was.
         Err(Broken::Malformed | Broken::TooDeep) if feed.title.is_some() || !feed.episodes.is_empty() => {
             feed.damage = Some(Damage::Broken);
@@ -176,23 +176,31 @@ impl Draft {
         }
     }
 
-    /// The episode; none where nothing is enclosed, which is a post in a blog.
+    /// The episode; none where no audio is enclosed, which is a post in a blog.
     fn finish(mut self, base: &Url) -> Option<Episode> {
-        if self.enclosures.is_empty() {
+        let (mut read, mut unreadable) = (Vec::new(), false);
+        for [url, content_type, size] in &self.enclosures {
+            let url = url.as_deref().and_then(|url| linked(url, base));
+            let content_type = values::media_type(content_type.as_deref(), url.as_ref());
+            // Posts in blogs enclose their pictures.
+            if !values::is_media(&content_type) {
+                continue;
+            }
+            let size = size.as_deref().and_then(|size| size.trim().parse().ok()).filter(|size| *size > 1);
+            match url {
+                Some(url) => read.push(Enclosure { url: url.into(), content_type, size }),
+                None => unreadable = true,
+            }
+        }
+        if read.is_empty() && !unreadable {
             return None;
         }
-        let read = self.enclosures.iter().filter_map(|[url, content_type, size]| {
-            let url = linked(url.as_deref()?, base)?;
-            let content_type = values::media_type(content_type.as_deref(), &url);
-            let size = size.as_deref().and_then(|size| size.trim().parse().ok()).filter(|size| *size > 1);
-            Some(Enclosure { url: url.into(), content_type, size })
-        });
         let rank = |audio: &Enclosure| match audio.content_type.split('/').next() {
             Some("audio") => 0,
             Some("video") => 1,
             _ => 2,
         };
-        self.episode.audio = read.min_by_key(rank);
+        self.episode.audio = read.into_iter().min_by_key(rank);
         // Shows often write one sentence as their summary; the longer text says more.
         let [short, summary, full] = self.notes;
         self.episode.description = full.or(summary).or(short);

@@ -26,8 +26,8 @@ use crate::{
     web::{Failure, Validators},
 };
 
-/// Feeds that are asked for at a time.
-const AT_ONCE: usize = 4;
+/// Feeds that are asked for at a time: each may have 16 MiB, and as much again when it is read, of 256 for the process.
+const AT_ONCE: usize = 3;
 /// After this time a page ends.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Episodes of a show that left, on a page.
@@ -150,7 +150,7 @@ impl Run<'_> {
     async fn feeds(&mut self) -> Result<()> {
         let began = Instant::now();
         while !self.full {
-            let due: Vec<Id> = self.due().take(AT_ONCE).collect();
+            let due = self.next_due();
             if due.is_empty() {
                 break;
             }
@@ -163,6 +163,18 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The shows to look at now. One whose feed is in memory goes first and alone: it may fill this page and others, and
+    /// other feeds would push it out.
+    fn next_due(&self) -> Vec<Id> {
+        let held = self.due().find(|show| self.reader.held(*show).is_some_and(|copy| self.is_fresh(&copy)));
+        held.map_or_else(|| self.due().take(AT_ONCE).collect(), |show| vec![show])
+    }
+
+    /// Whether a feed was read lately enough for this run.
+    fn is_fresh(&self, copy: &Copy) -> bool {
+        copy.at_ms >= self.at.began_ms || self.reader.is_fresh(copy.at_ms, self.now_ms)
     }
 
     /// Shows that this run is not through with yet.
@@ -189,8 +201,7 @@ impl Run<'_> {
         let url = feed_url(text).ok_or_else(|| Failure::new("bad_address", "the feed's address cannot be asked"))?;
         let told = state.filter(|state| state.body.is_some() && self.is_told(state, subscription));
         let held = self.reader.held(show);
-        let fresh = |copy: &Copy| copy.at_ms >= self.at.began_ms || self.reader.is_fresh(copy.at_ms, self.now_ms);
-        if let Some(copy) = held.filter(fresh) {
+        if let Some(copy) = held.filter(|copy| self.is_fresh(copy)) {
             return Ok(match told.is_some_and(|state| state.body == Some(copy.body)) {
                 true => Outcome::Unchanged { moved: copy.moved },
                 false => Outcome::Read(copy),

@@ -9,21 +9,24 @@ use crate::{
     xml::{Broken, Element, Ns, Xml},
 };
 
-/// Reads the children of `rss` or `RDF`.
-pub(super) fn read(xml: &mut Xml<'_>, base: &Url, feed: &mut Feed) -> Result<(), Broken> {
-    let depth = xml.depth();
+/// Reads the children of `rss` or `RDF`. Whether there is a channel among them.
+pub(super) fn read(xml: &mut Xml<'_>, base: &Url, feed: &mut Feed) -> Result<bool, Broken> {
+    let (depth, mut found) = (xml.depth(), false);
     while let Some(element) = xml.child(depth)? {
         match (element.ns, element.name()) {
-            (Ns::Own, "channel") => channel(xml, base, feed)?,
+            (Ns::Own, "channel") => {
+                channel(xml, base, feed)?;
+                found = true;
+            }
             // RSS 1.0 has them beside the channel.
             (Ns::Own, "item") => item(xml, base, feed)?,
             _ => {}
         }
         if feed.damage.is_some() {
-            return Ok(());
+            break;
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 fn channel(xml: &mut Xml<'_>, base: &Url, feed: &mut Feed) -> Result<(), Broken> {
@@ -112,8 +115,9 @@ fn group(xml: &mut Xml<'_>, draft: &mut Draft) -> Result<(), Broken> {
 /// Media of another vocabulary count only where they are audio or video: most are pictures.
 fn media(element: &Element<'_>, draft: &mut Draft) {
     let said = element.attribute("type").or_else(|| Some(format!("{}/", element.attribute("medium")?)));
-    if said.as_deref().is_some_and(|said| said.starts_with("audio/") || said.starts_with("video/")) {
-        draft.enclose(element.attribute("url"), element.attribute("type"), element.attribute("fileSize"));
+    let listened = said.as_deref().is_some_and(|said| said.starts_with("audio/") || said.starts_with("video/"));
+    if let Some(url) = element.attribute("url").filter(|_| listened) {
+        draft.enclose(Some(url), element.attribute("type"), element.attribute("fileSize"));
         let seconds = element.attribute("duration").and_then(|text| values::duration_ms(&text));
         draft.episode.duration_ms = draft.episode.duration_ms.or(seconds);
     }

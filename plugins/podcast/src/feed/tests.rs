@@ -137,6 +137,8 @@ fn the_best_enclosure_is_taken_and_only_from_the_web() {
         assert!(audio.is_none_or(|url| url.starts_with("https://feeds.example.org/")), "{bad}");
     }
     assert_eq!(one("<item><guid>g</guid><enclosure url='file:///etc/passwd'/></item>"), None);
+    let posts = "<item><enclosure url='/a.jpg' type='image/jpeg'/></item><item><enclosure url='data:,x' type='text/plain'/></item>";
+    assert!(read(&rss(posts)).unwrap().episodes.is_empty(), "posts with a picture are no episodes");
 }
 
 #[test]

@@ -82,14 +82,15 @@ pub(super) fn explicit(text: &str) -> Option<bool> {
 }
 
 /// The media type of an enclosure, from what the feed says or else from the address.
-pub(super) fn media_type(said: Option<&str>, url: &Url) -> String {
+pub(super) fn media_type(said: Option<&str>, url: Option<&Url>) -> String {
     let said = said.map(|said| said.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
     let token =
         |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._+".contains(&b));
     let said = said.filter(|said| {
         said.len() <= MAX_VALUE && said.split_once('/').is_some_and(|(kind, rest)| token(kind) && token(rest))
     });
-    let extension = url.path().rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    let extension =
+        url.and_then(|url| url.path().rsplit_once('.')).map(|(_, extension)| extension.to_ascii_lowercase());
     let usual = match extension.as_deref().unwrap_or_default() {
         "mp3" => "audio/mpeg",
         "m4a" | "m4b" => "audio/mp4",
@@ -110,6 +111,12 @@ pub(super) fn media_type(said: Option<&str>, url: &Url) -> String {
         _ if !usual.is_empty() => usual.into(),
         _ => "application/octet-stream".into(),
     }
+}
+
+/// Whether something of a media type can be listened to, as far as that can be told.
+pub(super) fn is_media(content_type: &str) -> bool {
+    ["audio/", "video/"].iter().any(|kind| content_type.starts_with(kind))
+        || ["application/octet-stream", "application/ogg"].contains(&content_type)
 }
 
 #[cfg(test)]
@@ -188,7 +195,7 @@ mod tests {
             (Some("text\r\nx: y"), "a", "application/octet-stream"),
             (Some("video/mp4"), "a.mp3", "video/mp4"),
         ] {
-            assert_eq!(media_type(said, &url(path)), found);
+            assert_eq!(media_type(said, Some(&url(path))), found);
         }
     }
 
