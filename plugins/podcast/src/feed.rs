@@ -1,4 +1,8 @@
 //! What a feed says, whatever its format.
+//!
+//! Read in one pass over the markup rather than by a library for feeds of all sorts: podcasts need what those leave out
+//! (where a feed moved, what of an episode is explicit, lengths of `M:S`), one bad value must not cost the whole feed, and
+//! a document of 16 MiB must stay within bounds of memory and time whatever it is made of.
 
 mod atom;
 mod json;

@@ -282,7 +282,7 @@ impl Run<'_> {
         let title = state.title.clone().or_else(|| subscription.title.clone());
         let of =
             ShowOf { id: show, url: &subscription.url, title: title.as_deref(), added_ms: Some(subscription.added_ms) };
-        self.skip(state, &of, copy.as_ref());
+        self.skipped.extend(skipped(state, subscription, copy.as_ref()));
         let (cx, at) = (self.cx, &self.at);
         let mut telling = Telling { cx, at, show: of, state: &mut *state, entries, told: &mut self.told };
         let Some(copy) = copy else {
@@ -300,18 +300,13 @@ impl Run<'_> {
         Ok(true)
     }
 
-    /// Says what could not be read.
-    fn skip(&mut self, state: &FeedState, show: &ShowOf<'_>, copy: Option<&Copy>) {
-        let damage = copy.and_then(|copy| copy.feed.damage).map(|damage| match damage {
-            Damage::Broken => Failure::new("damaged", "the feed's markup breaks off; what came before was read"),
-            Damage::TooMany => Failure::new("too_many_episodes", "the feed lists more episodes than are read"),
+    /// Names the feeds that this run did not look at, because they are known to be broken for now.
+    fn skip_waiting(&mut self) {
+        let waiting = self.subscriptions.iter().filter_map(|(show, subscription)| {
+            let state = self.states.get(show).filter(|state| state.run.0 != self.at.first)?;
+            skipped(state, subscription, None)
         });
-        let gone =
-            state.gone.then(|| Failure::new("gone", "the publisher took the feed away; what it had listed stays"));
-        let Some(why) = damage.or(gone).or_else(|| Some(state.failing.clone()?.1)) else { return };
-        let name = copy.and_then(|copy| copy.feed.title.as_deref()).or(show.title);
-        let name = name.map(str::to_owned).or_else(|| Some(feed_url(show.url)?.host_str()?.to_owned()));
-        self.skipped.push(Skipped { name: name.unwrap_or_default(), code: why.code, detail: why.detail });
+        self.skipped.extend(waiting.collect::<Vec<_>>());
     }
 
     fn finish(&mut self) -> Result<LibraryPage> {
@@ -319,6 +314,9 @@ impl Run<'_> {
         let total = self.subscriptions.len() as u64;
         let told = std::mem::take(&mut self.told);
         let ends = !self.full && left == 0 && told.is_empty();
+        if ends {
+            self.skip_waiting();
+        }
         let mut page = LibraryPage {
             listing: if self.at.everything { Listing::Everything } else { Listing::Changes },
             upsert: told.upsert.into(),
@@ -358,4 +356,18 @@ impl Run<'_> {
             },
         }
     }
+}
+
+/// Why a feed could not be read, or not all of it.
+fn skipped(state: &FeedState, subscription: &Subscription, copy: Option<&Copy>) -> Option<Skipped> {
+    let damage = copy.and_then(|copy| copy.feed.damage).map(|damage| match damage {
+        Damage::Broken => Failure::new("damaged", "the feed's markup breaks off; what came before was read"),
+        Damage::TooMany => Failure::new("too_many_episodes", "the feed lists more episodes than are read"),
+    });
+    let gone = state.gone.then(|| Failure::new("gone", "the publisher took the feed away; what it had listed stays"));
+    let why = damage.or(gone).or_else(|| Some(state.failing.clone()?.1))?;
+    let title = copy.and_then(|copy| copy.feed.title.as_ref()).or(state.title.as_ref()).or(subscription.title.as_ref());
+    let host = || feed_url(&subscription.url)?.host_str().map(str::to_owned);
+    let name = title.cloned().or_else(host).unwrap_or_default();
+    Some(Skipped { name, code: why.code, detail: why.detail })
 }

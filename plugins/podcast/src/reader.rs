@@ -127,10 +127,10 @@ impl Reader {
         Some(Copy { moved: Some(looked.moved.unwrap_or_else(|| there.clone())), ..copy })
     }
 
-    async fn parse(&self, document: Document) -> Result<Copy, Failure> {
+    async fn parse(&self, document: Box<Document>) -> Result<Copy, Failure> {
         let now_ms = self.cx.clock().now_ms().await?;
         let _turn = self.parsing.lock().await;
-        let Document { bytes, content_type, validators, at } = document;
+        let Document { bytes, content_type, validators, at } = *document;
         let (feed, body) =
             blocking(move || (feed::parse(&bytes, content_type.as_deref(), &at, now_ms / 1000), xxh3_64(&bytes)))
                 .await

@@ -37,7 +37,7 @@ pub(crate) enum Found {
     Unchanged,
     /// The publisher says that it will not come back.
     Gone,
-    Document(Document),
+    Document(Box<Document>),
 }
 
 /// What stands at a feed's address.
@@ -164,7 +164,7 @@ impl Web {
         let (etag, modified) = (validator("etag"), validator("last-modified"));
         let validators = Validators { etag, modified, at: at.to_string() };
         let content_type = response.header("content-type").map(str::to_owned);
-        Ok(Found::Document(Document { bytes: response.body, content_type, validators, at }))
+        Ok(Found::Document(Box::new(Document { bytes: response.body, content_type, validators, at })))
     }
 }
 

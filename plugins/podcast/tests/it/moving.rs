@@ -119,6 +119,7 @@ async fn a_feed_that_is_gone_stays_and_is_marked() {
     rig.later(24 * HOUR);
     rig.pull(&mut mirror).await;
     assert_eq!((rig.asked(ONE), mirror.items.len()), (2, 4), "it is not asked every time");
+    assert_eq!(mirror.skipped(), [("One", "gone")], "and still marked");
     rig.later(9 * 24 * HOUR);
     rig.web.feed(ONE, &rss("One", "", 0..4));
     rig.pull(&mut mirror).await;
