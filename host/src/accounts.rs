@@ -2,9 +2,11 @@
 
 use serde_json::json;
 use ulid::Ulid;
+use zotify_plugin_api::ProviderError;
 
 pub use crate::db::accounts::{Account, pulled, set_state};
 use crate::{
+    audit::{self, Actor, Entry, Outcome},
     auth::Principal,
     db::{self, Db, Tx},
     error::{ApiError, ApiResult},
@@ -53,15 +55,24 @@ pub async fn of_instance(db: &Db, instance: &str) -> sqlx::Result<Vec<Account>> 
     db::accounts::of_instance(db.read(), instance).await
 }
 
+/// Whether the caller may change an account, and what it holds.
+pub fn may_write(account: &Account, principal: &Principal) -> bool {
+    match &account.owner {
+        Some(owner) => *owner == principal.user_id,
+        None => principal.is_admin(),
+    }
+}
+
 /// Makes sure that somebody who sees an account may change it, too.
 ///
 /// # Errors
 /// 403 `admin_required` for what all users share.
 pub fn check_may_change(account: &Account, principal: &Principal) -> ApiResult<()> {
-    if account.owner.is_some() || principal.is_admin() {
+    if may_write(account, principal) {
         return Ok(());
     }
-    Err(ApiError::forbidden("admin_required", "only admins may change an account that all users share"))
+    let detail = format!("all users share the account at {}; only admins may change it", account.instance);
+    Err(ApiError::forbidden("admin_required", detail))
 }
 
 /// 404 for an account that is not there, or somebody else's.
@@ -69,15 +80,26 @@ pub fn not_found() -> ApiError {
     ApiError::not_found("account_not_found", "there is no such account, or it is not yours")
 }
 
-/// Takes note that the service wants somebody to sign in again; tells of it once.
+/// Takes note of an error that says that somebody has to sign in again: nothing is read until then. It is told and
+/// recorded once.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn auth_required(tx: &mut Tx, account: &Account, code: &str, detail: &str) -> sqlx::Result<()> {
-    if !db::accounts::require_sign_in(tx, &account.id, code, detail).await? {
+pub async fn must_sign_in(tx: &mut Tx, account: &Account, error: &ProviderError) -> sqlx::Result<()> {
+    let code = error.code.as_deref().unwrap_or("auth_required");
+    if !db::accounts::require_sign_in(tx, &account.id, code, &error.message).await? {
         return Ok(());
     }
-    tell(tx, account, "account.auth_required", json!({ "code": code })).await
+    tell(tx, account, "account.auth_required", json!({ "code": code })).await?;
+    let entry = Entry {
+        action: "account.auth_required",
+        outcome: Outcome::Ok,
+        actor: Actor::HOST,
+        user: account.owner.as_deref(),
+        data: json!({ "account": account.id, "instance": account.instance, "code": code }),
+        personal: json!({}),
+    };
+    audit::record(tx, entry).await
 }
 
 /// Tells that something happened to an account: to its owner, or to all admins.

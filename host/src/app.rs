@@ -11,16 +11,17 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    accounts::Account,
     audit,
     auth::{self, LastUse, Passwords, Tokens, bootstrap::BootstrapError, keys, tokens},
     backup::{self, UpdateError},
-    cache::{Catalogue, Locks},
+    cache::Catalogue,
     config::Config,
     db::{Db, api_keys::LiveKey, sessions::LiveSession},
     jobs::{self, Queue},
+    locks::Locks,
     middleware::rate::Rates,
-    mirror, nodes,
+    mirror::{self, Scope},
+    nodes,
     providers::{Notice, Registry, Start},
     recent::Recent,
     secrets::{Secrets, SecretsError},
@@ -46,8 +47,8 @@ pub struct App {
     pub last_use: LastUse,
     /// API keys, by prefix and by id.
     pub recent_keys: Recent<LiveKey>,
-    /// Which accounts a user sees, by user.
-    pub recent_accounts: Recent<Arc<[Account]>>,
+    /// Which accounts a user sees and prefers, by user.
+    pub recent_accounts: Recent<Arc<Scope>>,
     /// What providers' catalogues answered a while ago.
     pub catalogue: Catalogue,
     /// Playlists that are being changed.
@@ -181,6 +182,7 @@ impl App {
         audit::start(&app).await?;
         keys::bootstrap::apply(&app).await?;
         jobs::take_over(&app).await;
+        jobs::unlink::resume(&app).await?;
         app.tasks.spawn(jobs::run(app.clone(), app.shutdown.clone()));
         mirror::start(&app);
         tokens::keys::start(&app);

@@ -1,13 +1,8 @@
 //! Answers of providers that are good for a while: asked for once however many want them at once, and bounded in memory.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    future::Future,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::{Duration, Instant},
-};
+use std::{future::Future, sync::Arc, time::Duration};
 
-use tokio::sync::{OnceCell, OwnedMutexGuard};
+use moka::{future, policy::EvictionPolicy};
 use zotify_plugin_api::{Item, ProviderError};
 
 /// How long pages of a search are good.
@@ -15,9 +10,7 @@ const SEARCHES_FOR: Duration = Duration::from_secs(300);
 /// How long single items are good.
 const ITEMS_FOR: Duration = Duration::from_secs(60);
 /// What each cache may hold, in bytes.
-const MAX_BYTES: usize = 16 << 20;
-/// Answers that each cache holds at most.
-const MAX_ANSWERS: usize = 5000;
+const MAX_BYTES: u64 = 16 << 20;
 /// What an answer costs besides its own bytes.
 const OVERHEAD: usize = 256;
 
@@ -27,37 +20,19 @@ pub trait Weigh {
     fn weight(&self) -> usize;
 }
 
-type Cell<T> = Arc<OnceCell<Result<T, ProviderError>>>;
-
-struct Kept<T> {
-    asked: Instant,
-    weight: usize,
-    cell: Cell<T>,
-}
-
-struct Inner<T> {
-    kept: HashMap<String, Kept<T>>,
-    /// Keys in the order in which they were asked for; a key may stand here that is gone.
-    order: VecDeque<(Instant, String)>,
-    bytes: usize,
-}
-
 /// Answers by key. Failures reach all who wait for them, and are not kept.
-pub struct Cache<T> {
-    good_for: Duration,
-    max_bytes: usize,
-    inner: Mutex<Inner<T>>,
-}
+pub struct Cache<T>(future::Cache<String, T>);
 
-impl<T: Clone + Weigh> Cache<T> {
-    fn new(good_for: Duration, max_bytes: usize) -> Self {
-        let inner = Inner { kept: HashMap::new(), order: VecDeque::new(), bytes: 0 };
-        Self { good_for, max_bytes, inner: Mutex::new(inner) }
-    }
-
-    fn inner(&self) -> MutexGuard<'_, Inner<T>> {
-        // Nothing panics while it is held.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+impl<T: Clone + Weigh + Send + Sync + 'static> Cache<T> {
+    fn new(good_for: Duration, max_bytes: u64) -> Self {
+        let weight = |key: &String, answer: &T| key.len() + OVERHEAD + answer.weight();
+        let kept = future::Cache::builder()
+            .max_capacity(max_bytes)
+            .weigher(move |key, answer| u32::try_from(weight(key, answer)).unwrap_or(u32::MAX))
+            .eviction_policy(EvictionPolicy::lru())
+            .time_to_live(good_for)
+            .support_invalidation_closures();
+        Self(kept.build())
     }
 
     /// The answer for a key, or what `ask` finds now. Who asks while somebody else does gets the same answer.
@@ -69,62 +44,14 @@ impl<T: Clone + Weigh> Cache<T> {
         key: &str,
         ask: impl Future<Output = Result<T, ProviderError>>,
     ) -> Result<T, ProviderError> {
-        let cell = self.cell(key);
         // Should the one who asks go away, the next one who waits asks in its place.
-        let answer = cell.get_or_init(|| ask).await.clone();
-        self.inner().settle(key, &cell, self.max_bytes);
-        answer
+        self.0.try_get_with_by_ref(key, ask).await.map_err(|error| ProviderError::clone(&error))
     }
 
-    fn cell(&self, key: &str) -> Cell<T> {
-        let mut inner = self.inner();
-        if let Some(kept) = inner.kept.get(key).filter(|kept| kept.asked.elapsed() < self.good_for) {
-            return Arc::clone(&kept.cell);
-        }
-        inner.remove(key);
-        let (asked, weight, cell) = (Instant::now(), key.len() * 2 + OVERHEAD, Cell::<T>::default());
-        inner.bytes += weight;
-        inner.kept.insert(key.to_owned(), Kept { asked, weight, cell: Arc::clone(&cell) });
-        inner.order.push_back((asked, key.to_owned()));
-        inner.make_room(self.max_bytes);
-        cell
-    }
-
-    /// Forgets what is known of a key.
-    pub fn forget(&self, key: &str) {
-        self.inner().remove(key);
-    }
-}
-
-impl<T: Weigh> Inner<T> {
-    fn remove(&mut self, key: &str) {
-        if let Some(kept) = self.kept.remove(key) {
-            self.bytes -= kept.weight;
-        }
-    }
-
-    /// Counts an answer that has come, once; forgets a failure.
-    fn settle(&mut self, key: &str, cell: &Cell<T>, max_bytes: usize) {
-        let Some(kept) = self.kept.get_mut(key).filter(|kept| Arc::ptr_eq(&kept.cell, cell)) else { return };
-        match cell.get() {
-            Some(Ok(answer)) => {
-                let weight = key.len() * 2 + OVERHEAD + answer.weight();
-                self.bytes = self.bytes - kept.weight + weight;
-                kept.weight = weight;
-                self.make_room(max_bytes);
-            }
-            Some(Err(_)) => self.remove(key),
-            None => {}
-        }
-    }
-
-    /// Forgets the oldest until the rest fits.
-    fn make_room(&mut self, max_bytes: usize) {
-        while self.bytes > max_bytes || self.order.len() > MAX_ANSWERS {
-            let Some((asked, key)) = self.order.pop_front() else { return };
-            if self.kept.get(&key).is_some_and(|kept| kept.asked == asked) {
-                self.remove(&key);
-            }
+    fn forget(&self, prefix: String) {
+        if let Err(error) = self.0.invalidate_entries_if(move |key, _| key.starts_with(&prefix)) {
+            tracing::error!("answers of a catalogue can't be forgotten one by one, so all are: {error}");
+            self.0.invalidate_all();
         }
     }
 }
@@ -160,28 +87,28 @@ pub struct Catalogue {
     pub items: Cache<Arc<Item>>,
 }
 
-impl Default for Catalogue {
-    fn default() -> Self {
-        Self { searches: Cache::new(SEARCHES_FOR, MAX_BYTES), items: Cache::new(ITEMS_FOR, MAX_BYTES) }
+impl Catalogue {
+    /// What an answer to an account is remembered as.
+    pub fn key(account_id: &str, question: &str) -> String {
+        format!("{account_id} {question}")
+    }
+
+    /// Forgets what was answered to an account.
+    pub fn forget_account(&self, account_id: &str) {
+        self.searches.forget(Self::key(account_id, ""));
+        self.items.forget(Self::key(account_id, ""));
+    }
+
+    /// Forgets everything.
+    pub fn forget_all(&self) {
+        self.searches.0.invalidate_all();
+        self.items.0.invalidate_all();
     }
 }
 
-/// Locks by name, such as that of a playlist that is being changed.
-#[derive(Default)]
-pub struct Locks(Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>);
-
-impl Locks {
-    /// Waits until nobody else holds the name.
-    pub async fn lock(&self, name: &str) -> OwnedMutexGuard<()> {
-        let lock = {
-            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            all.retain(|_, lock| lock.strong_count() > 0);
-            let known = all.get(name).and_then(Weak::upgrade);
-            let lock = known.unwrap_or_default();
-            all.insert(name.to_owned(), Arc::downgrade(&lock));
-            lock
-        };
-        lock.lock_owned().await
+impl Default for Catalogue {
+    fn default() -> Self {
+        Self { searches: Cache::new(SEARCHES_FOR, MAX_BYTES), items: Cache::new(ITEMS_FOR, MAX_BYTES) }
     }
 }
 
@@ -195,7 +122,7 @@ mod tests {
         }
     }
 
-    fn cache(max_bytes: usize) -> Cache<String> {
+    fn cache(max_bytes: u64) -> Cache<String> {
         Cache::new(Duration::from_secs(600), max_bytes)
     }
 
@@ -216,11 +143,21 @@ mod tests {
     async fn failures_are_not_kept() {
         let cache = cache(10_000);
         let failed = cache.get("key", async { Err(ProviderError::unavailable("away")) }).await;
-        assert!(failed.is_err());
+        assert_eq!(failed, Err(ProviderError::unavailable("away")));
         assert_eq!(cache.get("key", async { Ok("now".to_owned()) }).await.unwrap(), "now");
         assert_eq!(cache.get("key", async { Ok("later".to_owned()) }).await.unwrap(), "now");
-        cache.forget("key");
-        assert_eq!(cache.get("key", async { Ok("later".to_owned()) }).await.unwrap(), "later");
+    }
+
+    #[tokio::test]
+    async fn what_one_account_was_told_is_forgotten_alone() {
+        let cache = cache(10_000);
+        let ask = async |key: &str, now: &str| cache.get(key, async { Ok(now.to_owned()) }).await.unwrap();
+        for key in ["a x", "a y", "ab x"] {
+            ask(key, "before").await;
+        }
+        cache.forget(Catalogue::key("a", ""));
+        assert_eq!((ask("a x", "after").await, ask("a y", "after").await), ("after".into(), "after".into()));
+        assert_eq!(ask("ab x", "after").await, "before");
     }
 
     #[tokio::test]
@@ -236,12 +173,13 @@ mod tests {
         let cache = cache(10_000);
         for n in 0..1000 {
             cache.get(&n.to_string(), async { Ok("x".repeat(1000)) }).await.unwrap();
-            assert!(cache.inner().bytes <= 10_000, "after {n}");
+            cache.0.run_pending_tasks().await;
+            assert!(cache.0.weighted_size() <= 10_000, "after {n}");
         }
         assert_eq!(cache.get("999", async { Ok(String::new()) }).await.unwrap().len(), 1000, "the newest stay");
         let huge = cache.get("huge", async { Ok("x".repeat(20_000)) }).await.unwrap();
         assert_eq!(huge.len(), 20_000);
-        let inner = cache.inner();
-        assert_eq!((inner.kept.len(), inner.bytes), (0, 0));
+        cache.0.run_pending_tasks().await;
+        assert!(!cache.0.contains_key("huge") && cache.0.weighted_size() <= 10_000);
     }
 }

@@ -6,7 +6,8 @@
 //! get lost.
 
 pub mod check;
-mod finish;
+pub(crate) mod finish;
+mod flow;
 pub mod form;
 pub mod returned;
 mod step;
@@ -16,19 +17,17 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::Instrument as _;
 use ulid::Ulid;
-use utoipa::ToSchema;
 use zotify_plugin_api::{ErrorKind, ProviderError, SetupInput, SetupRequest, SetupStep, SignIn, method};
 
-use self::step::Stored;
+pub use self::flow::{Flow, FlowProblem, FlowState, Step};
 pub(crate) use self::step::context;
+use self::{flow::view, step::Stored};
 use crate::{
     App, AppState,
     accounts::{self, Account},
-    api::rfc3339,
     auth::{Origin, Principal},
     config::Config,
     db::{self, now_ms, setup_flows::FlowRow},
@@ -68,98 +67,6 @@ pub enum Answer {
     Returned(String),
     /// Whether there is news.
     Poll,
-}
-
-/// Where a flow stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum FlowState {
-    /// It waits for an answer to its step.
-    Open,
-    /// The account is connected.
-    Done,
-    /// It ended without one; see `problem`.
-    Failed,
-}
-
-/// Connecting an account, step by step.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct Flow {
-    /// The flow's id.
-    pub id: String,
-    /// The instance that is being connected to.
-    pub provider: String,
-    /// The account that signs in again.
-    pub account: Option<String>,
-    /// Whether the account is for all users.
-    pub shared: bool,
-    /// Where it stands.
-    pub state: FlowState,
-    /// What it waits for, or what came of it; none where it failed.
-    pub step: Option<Step>,
-    /// Why it failed; of an open flow, why the last answer has to be given again.
-    pub problem: Option<FlowProblem>,
-    /// When the step ends, RFC 3339 UTC.
-    pub expires_at: String,
-}
-
-/// What a flow waits for. Texts are a plugin's: plain, not markup.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Step {
-    /// Values for a form.
-    Form {
-        /// A heading.
-        title: String,
-        /// What it is about.
-        help: String,
-        /// JSON Schema of an object with flat properties; one with `writeOnly` is a secret.
-        #[schema(value_type = Object)]
-        schema: Value,
-        /// What was wrong with the values given before.
-        error: Option<String>,
-        /// The values given before, without secrets.
-        #[schema(value_type = Option<Object>)]
-        values: Option<Value>,
-    },
-    /// Somebody's visit to the service.
-    External {
-        /// The address to open in a browser.
-        url: String,
-        /// Where the service sends the browser back to.
-        redirect: String,
-        /// What to do there.
-        help: String,
-        /// Whether the address that the browser ends at has to be copied back.
-        paste_back: bool,
-    },
-    /// Something at the service.
-    Progress {
-        /// What is waited for.
-        message: String,
-        /// A code to type in elsewhere.
-        code: Option<String>,
-        /// Where to type it in.
-        url: Option<String>,
-        /// When to ask again, in milliseconds.
-        poll_after_ms: u64,
-        /// How long it is worth waiting, RFC 3339 UTC.
-        expires_at: String,
-    },
-    /// Nothing: the account is connected.
-    Done {
-        /// The account's id.
-        account_id: String,
-    },
-}
-
-/// Why a flow does not go on.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct FlowProblem {
-    /// The stable code that programs act on.
-    pub code: String,
-    /// One sentence for people.
-    pub detail: String,
 }
 
 /// Somebody who connects an account.
@@ -209,13 +116,12 @@ pub async fn start(app: &AppState, principal: &Principal, origin: &Origin, start
     tx.commit().await?;
     let secret = random_text::<48>()?;
     let turn = Turn { row: row.clone(), label: start.label, secret, memory: None, values: None };
-    match work(app, principal, origin, turn, SetupInput::Start).await? {
-        Ok(flow) => Ok(flow),
-        Err(error) => {
-            give_up(app, &row).await?;
-            Err(error.into())
-        }
+    let started = work(app, principal, origin, turn, SetupInput::Start).await;
+    let started = started.and_then(|answered| answered.map_err(ApiError::from));
+    if started.is_err() {
+        give_up(app, &row).await?;
     }
+    started
 }
 
 /// The account that signs in again, if the caller may start this flow.
@@ -266,7 +172,7 @@ async fn give_up(app: &App, row: &FlowRow) -> sqlx::Result<bool> {
 /// Answers the step of a flow.
 ///
 /// # Errors
-/// 400 `invalid_state` or `wrong_address` for an address of something else; 404 `flow_not_found`; 409 `flow_moved_on`
+/// 400 `invalid_state` or `wrong_address` for an address of something else; 403 `admin_required` where it is for all users; 404 `flow_not_found`; 409 `flow_moved_on`
 /// where the flow waits for something else, or somebody answered already, `flow_ended`, or `other_account`; 422
 /// `validation_failed`. That the service refuses is told in the flow.
 pub async fn answer(
@@ -283,6 +189,10 @@ pub async fn answer(
             Answer::Poll => view(app, &row),
             _ => Err(ApiError::conflict("flow_ended", "this has ended; start connecting the account anew")),
         };
+    }
+    // Whoever began it may be an admin no more.
+    if row.shared != 0 && !principal.is_admin() {
+        return Err(ApiError::forbidden("admin_required", "only admins may connect accounts for all users"));
     }
     let stored = Stored::open(app, &row)?;
     let polled = matches!(answer, Answer::Poll);
@@ -356,17 +266,18 @@ async fn next(app: &AppState, by: &By, turn: Turn, input: SetupInput) -> ApiResu
         None => None,
     };
     let redirects = redirects(&app.config, &turn.row.instance);
+    let allowed = [redirects.clone(), configured(&app.config, &turn.row.instance)].concat();
     let request = SetupRequest {
         memory: turn.memory.clone(),
         input,
         state: state.clone(),
         secret: turn.secret.clone(),
-        redirects: redirects.clone(),
+        redirects,
         credentials,
     };
     let (instance, account) = (turn.row.instance.clone(), turn.row.account_id.clone());
     let called = app.providers.call::<method::Setup>(&instance, account.as_deref(), Lane::Interactive, request).await;
-    let answered = match called.and_then(|step| step::checked(step, &redirects)) {
+    let answered = match called.and_then(|step| step::checked(step, &allowed)) {
         Ok(answered) => answered,
         Err(error) => return Ok(Err(error)),
     };
@@ -418,43 +329,29 @@ fn may_work_later(kind: ErrorKind) -> bool {
     matches!(kind, RateLimited | Unavailable | Timeout | Crashed | Panicked)
 }
 
-/// A flow as its user sees it.
-fn view(app: &App, row: &FlowRow) -> ApiResult<Flow> {
-    let expired = row.state == "open" && (row.expires_at <= now_ms() || (row.sealed.is_none() && row.step > 0));
-    let state = match row.state.as_str() {
-        "open" if !expired => FlowState::Open,
-        "done" => FlowState::Done,
-        _ => FlowState::Failed,
-    };
-    let step = match (state, &row.result) {
-        (FlowState::Open, _) if row.sealed.is_some() => Some(Stored::open(app, row)?.view(app, row)),
-        (FlowState::Done, Some(account)) => Some(Step::Done { account_id: account.clone() }),
-        _ => None,
-    };
-    let problem = if expired {
-        let detail = "it took too long; start connecting the account anew";
-        Some(FlowProblem { code: "flow_expired".into(), detail: detail.into() })
-    } else {
-        row.code.clone().map(|code| FlowProblem { code, detail: row.detail.clone().unwrap_or_default() })
-    };
-    Ok(Flow {
-        id: row.id.clone(),
-        provider: row.instance.clone(),
-        account: row.account_id.clone(),
-        shared: row.shared != 0,
-        state,
-        step,
-        problem,
-        expires_at: rfc3339(row.expires_at),
-    })
-}
-
 /// Where services may send browsers back to: the public address where it is a safe one, then the host's own machine.
 fn redirects(config: &Config, instance: &str) -> Vec<String> {
-    let path = format!("/api/auth/{instance}/callback");
-    let public = config.server.public_url.as_ref().filter(|url| url.scheme() == "https");
-    let public = public.map(|url| format!("{}{path}", url.as_str().trim_end_matches('/')));
+    let path = callback(instance);
+    let public = public_redirect(config, instance).filter(|url| url.starts_with("https:"));
     public.into_iter().chain([format!("http://127.0.0.1:{}{path}", config.server.listen.port())]).collect()
+}
+
+/// The path of the host's own page that browsers come back to.
+fn callback(instance: &str) -> String {
+    format!("/api/auth/{instance}/callback")
+}
+
+/// That page at the public address.
+fn public_redirect(config: &Config, instance: &str) -> Option<String> {
+    let public = config.server.public_url.as_ref()?;
+    Some(format!("{}{}", public.as_str().trim_end_matches('/'), callback(instance)))
+}
+
+/// What an admin wrote into the instance's settings: an address among them may be the one that the service knows, though it
+/// is none of the host's.
+fn configured(config: &Config, instance: &str) -> Vec<String> {
+    let settings = config.providers.get(instance).and_then(|instance| instance.settings.as_object());
+    settings.into_iter().flatten().filter_map(|(_, value)| value.as_str().map(str::to_owned)).collect()
 }
 
 fn work_ms(app: &App) -> i64 {

@@ -32,6 +32,11 @@ pub struct Problem {
     /// The stable code that programs act on.
     #[schema(example = "item_not_found")]
     pub code: String,
+    /// The provider's own code, where a provider refused: finer than `code`, and of that provider only. At most 64 of
+    /// `a-z`, `0-9` and `_`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "premium_required")]
+    pub provider_code: Option<String>,
     /// One sentence for people: what is wrong and, where there is one, the remedy.
     pub detail: String,
     /// The request's id, as it stands in the server's log and in `X-Request-Id`.
@@ -53,14 +58,16 @@ pub struct FieldError {
 }
 
 /// An error on its way to the client.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ApiError {
     status: StatusCode,
     code: Cow<'static, str>,
     detail: Cow<'static, str>,
+    provider_code: Option<Box<str>>,
     errors: Vec<FieldError>,
     retry_after_s: Option<u64>,
-    allow: Option<HeaderValue>,
+    // In a box, as it is rare and errors are moved about.
+    allow: Option<Box<HeaderValue>>,
     challenge: bool,
 }
 
@@ -71,6 +78,7 @@ impl ApiError {
             status,
             code: code.into(),
             detail: detail.into(),
+            provider_code: None,
             errors: Vec::new(),
             retry_after_s: None,
             allow: None,
@@ -113,6 +121,11 @@ impl ApiError {
         Self { errors, ..Self::unprocessable("validation_failed", "some fields are not valid; see errors") }
     }
 
+    /// 422 with the one field that is wrong.
+    pub fn invalid_field(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::invalid(vec![FieldError { field: field.into(), code: "invalid".into(), detail: detail.into() }])
+    }
+
     /// 503: try again later.
     pub fn unavailable(code: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
@@ -135,16 +148,33 @@ impl ApiError {
         self
     }
 
+    /// Adds the provider's own code, where it is one: at most 64 of `a-z`, `0-9` and `_`.
+    #[must_use]
+    pub fn with_provider_code(mut self, code: Option<String>) -> Self {
+        self.provider_code = code.filter(|code| is_code(code)).map(String::into_boxed_str);
+        self
+    }
+
     /// Adds `Allow`, for 405.
     #[must_use]
     pub fn with_allow(mut self, allow: HeaderValue) -> Self {
-        self.allow = Some(allow);
+        self.allow = Some(Box::new(allow));
         self
     }
 
     /// The stable code.
     pub fn code(&self) -> &str {
         &self.code
+    }
+
+    /// The provider's own code, where a provider refused and named one.
+    pub fn provider_code(&self) -> Option<&str> {
+        self.provider_code.as_deref()
+    }
+
+    /// Whether it says that the provider had better not be asked anything else now.
+    pub fn provider_asks_to_stop(&self) -> bool {
+        ["provider_rate_limited", "provider_unavailable", "account_auth_required"].contains(&self.code())
     }
 
     /// The sentence for people.
@@ -164,11 +194,18 @@ impl ApiError {
             title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
             status: self.status.as_u16(),
             code: self.code.to_string(),
+            provider_code: self.provider_code().map(str::to_owned),
             detail: self.detail.to_string(),
             request_id: request_id::current(),
             errors: self.errors.clone(),
         }
     }
+}
+
+/// Whether a provider's code may be shown and kept.
+pub fn is_code(code: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    !code.is_empty() && code.len() <= 64 && code.bytes().all(fits)
 }
 
 impl std::fmt::Display for ApiError {
@@ -192,7 +229,7 @@ impl IntoResponse for ApiError {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
         if let Some(allow) = self.allow {
-            headers.insert(header::ALLOW, allow);
+            headers.insert(header::ALLOW, *allow);
         }
         if self.challenge {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"zotify\""));
@@ -216,6 +253,11 @@ impl From<sqlx::Error> for ApiError {
     }
 }
 
+/// Whether nobody knows what became of a call: a write may have been done all the same.
+pub fn is_lost(error: &ProviderError) -> bool {
+    matches!(error.kind, ErrorKind::Timeout | ErrorKind::Crashed | ErrorKind::Panicked | ErrorKind::Cancelled)
+}
+
 impl From<ProviderError> for ApiError {
     fn from(error: ProviderError) -> Self {
         let (status, code) = match error.kind {
@@ -232,7 +274,7 @@ impl From<ProviderError> for ApiError {
             ErrorKind::Panicked => (StatusCode::BAD_GATEWAY, "provider_panicked"),
             _ => (StatusCode::BAD_GATEWAY, "provider_failed"),
         };
-        let mut answer = Self::new(status, code, error.message);
+        let mut answer = Self::new(status, code, error.message).with_provider_code(error.code);
         answer.retry_after_s = error.retry_after_ms.map(|ms| ms.div_ceil(1000).max(1));
         answer
     }

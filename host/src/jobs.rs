@@ -7,11 +7,13 @@ pub mod check;
 pub mod clear;
 pub mod context;
 pub mod erase;
+pub mod fetch;
 pub mod likes;
 pub mod play_told;
 pub mod plays;
 pub mod pull;
 pub mod runner;
+mod throttled;
 pub mod unlink;
 
 use std::{
@@ -32,8 +34,12 @@ pub use self::{
     context::JobContext,
     runner::{run, take_over},
 };
-use crate::db::{self, Tx, jobs::NewJob};
 pub use crate::register_job;
+use crate::{
+    accounts::Account,
+    db::{self, Tx, jobs::NewJob},
+    error::ApiError,
+};
 
 /// A job's id, a ULID.
 pub type JobId = String;
@@ -50,6 +56,39 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     fn run(&self, ctx: JobContext) -> impl Future<Output = Result<(), JobError>> + Send;
 }
 
+/// The code of a job's failure: the host's, and with it the provider's own where that named one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Code {
+    own: String,
+    provider: Option<String>,
+}
+
+impl From<String> for Code {
+    fn from(own: String) -> Self {
+        Self { own, provider: None }
+    }
+}
+
+impl From<&str> for Code {
+    fn from(own: &str) -> Self {
+        own.to_owned().into()
+    }
+}
+
+impl From<&ApiError> for Code {
+    fn from(error: &ApiError) -> Self {
+        Self { own: error.code().to_owned(), provider: error.provider_code().map(str::to_owned) }
+    }
+}
+
+impl std::ops::Deref for Code {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.own
+    }
+}
+
 /// Why a job did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobError {
@@ -58,7 +97,7 @@ pub enum JobError {
         /// Not before this has passed; without it the wait doubles with each attempt.
         after: Option<Duration>,
         /// The stable code that programs act on.
-        code: String,
+        code: Code,
         /// One sentence for people, without secrets.
         detail: String,
     },
@@ -67,14 +106,14 @@ pub enum JobError {
         /// Not before this has passed; without it the wait doubles with each attempt.
         after: Option<Duration>,
         /// The stable code that programs act on.
-        code: String,
+        code: Code,
         /// One sentence for people, without secrets.
         detail: String,
     },
     /// It will never work.
     Fail {
         /// The stable code that programs act on.
-        code: String,
+        code: Code,
         /// One sentence for people, without secrets.
         detail: String,
     },
@@ -103,8 +142,8 @@ impl From<ProviderError> for JobError {
         );
         let wait = error.kind == ErrorKind::RateLimited;
         // One mapping from provider errors to codes: the one that requests use.
-        let error = crate::error::ApiError::from(error);
-        let (code, detail) = (error.code().to_owned(), error.detail().to_owned());
+        let error = ApiError::from(error);
+        let (code, detail) = (Code::from(&error), error.detail().to_owned());
         if wait {
             return Self::Wait { after, code, detail };
         }
@@ -125,6 +164,24 @@ pub struct Enqueue {
     pub delay: Duration,
     /// Higher runs earlier.
     pub priority: i64,
+}
+
+impl Enqueue {
+    /// Work on an account, of which one job of the name waits at a time. It is the account's owner's; of a shared account,
+    /// the host's.
+    pub fn of_account(name: &str, account: &Account) -> Self {
+        Self {
+            user: account.owner.clone(),
+            subject: Some(account.instance.clone()),
+            dedupe_key: Some(Self::account_key(name, &account.id)),
+            ..Self::default()
+        }
+    }
+
+    /// The key of such a job.
+    pub fn account_key(name: &str, account_id: &str) -> String {
+        format!("{name}:{account_id}")
+    }
 }
 
 /// Queues a job in the transaction that causes it; answers its id. Where a job with the same key waits already, it

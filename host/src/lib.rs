@@ -20,6 +20,7 @@ pub mod events;
 pub mod jobs;
 pub mod library;
 pub mod likes;
+pub mod locks;
 pub mod media;
 pub mod middleware;
 pub mod mirror;

@@ -2,11 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use axum::http::StatusCode;
 use serde_json::json;
-use zotify_plugin_api::{
-    EditResult, Item, ItemKey, Kind, LibraryEdit, LibraryKind, ProviderError, Uri, capability, method,
-};
+use zotify_plugin_api::{EditResult, ItemKey, Kind, LibraryEdit, LibraryKind, ProviderError, Uri, capability, method};
 
 use crate::{
     App, AppState,
@@ -15,10 +12,11 @@ use crate::{
     db::{Tx, items, now_ms, pull_runs},
     error::{ApiError, ApiResult},
     events::{self, Event},
+    jobs::fetch,
     likes,
     mirror::{self, Row, Scope, lookup},
     playlists::locators,
-    providers::InstanceHandle,
+    providers::{InstanceHandle, Lane},
     routing::{self, call},
 };
 
@@ -99,9 +97,8 @@ impl Plan {
         for (account, changes) in groups.into_values() {
             let handle = match routing::handle(&app, &account) {
                 Ok(handle) => handle,
-                Err(_) => {
-                    let gone = || ApiError::unavailable("provider_unavailable", "the provider is not configured");
-                    outcomes.extend(changes.into_iter().map(|(_, uri)| (uri, Err(gone()))));
+                Err(gone) => {
+                    outcomes.extend(changes.into_iter().map(|(_, uri)| (uri, Err(gone.clone()))));
                     continue;
                 }
             };
@@ -110,13 +107,6 @@ impl Plan {
         }
         Ok(outcomes)
     }
-}
-
-/// Why a kind of change can't be made; what an error says of it, for each item.
-struct Refusal {
-    status: StatusCode,
-    code: String,
-    detail: String,
 }
 
 /// The changes of one account.
@@ -134,22 +124,15 @@ impl Group<'_> {
         outcomes: &mut HashMap<Uri, Outcome>,
     ) -> ApiResult<()> {
         let mut possible = Vec::with_capacity(changes.len());
-        let mut known: HashMap<(Change, Kind), Option<Refusal>> = HashMap::new();
+        let mut known: HashMap<(Change, Kind), ApiResult<()>> = HashMap::new();
         for (change, uri) in changes {
             let key = (change, uri.kind());
             if let std::collections::hash_map::Entry::Vacant(entry) = known.entry(key) {
-                let refusal = self.refusal(change, uri.kind()).await.err();
-                entry.insert(refusal.map(|e| Refusal {
-                    status: e.status(),
-                    code: e.code().into(),
-                    detail: e.detail().into(),
-                }));
+                entry.insert(self.refusal(change, uri.kind()).await);
             }
             match &known[&key] {
-                Some(Refusal { status, code, detail }) => {
-                    outcomes.insert(uri, Err(ApiError::new(*status, code.clone(), detail.clone())));
-                }
-                None => possible.push((change, uri)),
+                Err(refusal) => drop(outcomes.insert(uri, Err(refusal.clone()))),
+                Ok(()) => possible.push((change, uri)),
             }
         }
         // What a provider is not told of now is left, not forgotten: the caller sends it again.
@@ -175,7 +158,10 @@ impl Group<'_> {
             return Err(unsupported(format!("a library takes no {kind}s this way; see /api/playlists for playlists")));
         };
         match routing::check(self.app, self.handle, self.account, capability).await {
-            Err(error) if error.code() == "provider_restricted" => Err(unsupported(error.detail().to_owned())),
+            Err(error) if error.code() == "provider_restricted" => {
+                let code = error.provider_code().map(str::to_owned);
+                Err(unsupported(error.detail().to_owned()).with_provider_code(code))
+            }
             other => other,
         }
     }
@@ -267,8 +253,8 @@ impl Group<'_> {
                 break;
             }
             *left -= 1;
-            match lookup::fetch_by(self.app, self.handle, &self.account.id, &uri).await {
-                Ok(item) => rows.extend(fresh(item)),
+            match lookup::fetch_by(self.app, self.handle, &self.account.id, &uri, Lane::Interactive).await {
+                Ok(item) => rows.extend(Row::new(item, now_ms())),
                 Err(error) => {
                     tracing::debug!(item = uri.as_str(), "an item that was saved can't be looked up: {error}")
                 }
@@ -278,12 +264,8 @@ impl Group<'_> {
     }
 }
 
-/// A row of what just came into the library.
-fn fresh(item: Item) -> Option<Row> {
-    Row::new(item, now_ms())
-}
-
-/// Lets the mirror follow what a provider took. What it does not know, and nobody looked up, a pull brings soon.
+/// Lets the mirror follow what a provider took. What it does not know, and nobody looked up, a job looks up at once where
+/// that is little, and else a pull brings soon.
 ///
 /// # Errors
 /// When the database fails.
@@ -299,11 +281,28 @@ pub async fn follow(
     items::upsert(tx, &account.id, &run, true, fetched).await?;
     let unknown = items::save(tx, &account.id, &run, added).await?;
     items::unsave(tx, &account.id, removed).await?;
-    // A pull that is under way may have read a page from before.
-    if !unknown.is_empty() || (running.is_some() && !removed.is_empty()) {
-        mirror::enqueue(tx, account, SOON).await?;
+    // What reads the library now may have seen it as it was before, and what is looked up may be among what was removed.
+    let stale = !removed.is_empty() && (running.is_some() || fetch::is_under_way(tx, &account.id).await?);
+    if stale || unknown.len() > fetch::MOST {
+        mirror::enqueue(tx, account, SOON).await.map(drop)
+    } else if unknown.is_empty() {
+        Ok(())
+    } else {
+        fetch::enqueue(tx, account, unknown).await
     }
-    Ok(())
+}
+
+/// Takes items into the mirror that were saved a moment ago and have been looked up. The rest a pull brings soon.
+///
+/// # Errors
+/// When the database fails.
+pub async fn take_in(tx: &mut Tx, account: &Account, saved: &[String], fetched: &[Row]) -> sqlx::Result<()> {
+    let run = pull_runs::running(tx, &account.id).await?.unwrap_or_default();
+    items::upsert(tx, &account.id, &run, true, fetched).await?;
+    if items::save(tx, &account.id, &run, saved).await?.is_empty() {
+        return Ok(());
+    }
+    mirror::enqueue(tx, account, SOON).await.map(drop)
 }
 
 /// What one request may not ask any more.

@@ -33,7 +33,8 @@ pub const BATCH: i64 = 100;
 
 /// The account by which a user's likes at an instance are written through: the first of the user's own.
 pub fn own_account<'a>(scope: &'a Scope, user_id: &str, instance: &str) -> Option<&'a Account> {
-    scope.accounts().iter().find(|a| a.instance == instance && a.owner.as_deref() == Some(user_id))
+    let own = scope.accounts().iter().filter(|a| a.instance == instance && a.owner.as_deref() == Some(user_id));
+    own.min_by(|a, b| a.id.cmp(&b.id))
 }
 
 /// The account to write through by, or the reason why there is none. An instance that has not started yet may turn out to

@@ -21,8 +21,8 @@ use zotify_plugin_api::SignIn;
 use crate::{
     AppState,
     accounts::{self, Account},
-    db::{self, Tx, items, now_ms},
-    jobs::{self, Enqueue, JobId, pull::PullLibrary},
+    db::{self, Tx, items, jobs::JobRow, now_ms},
+    jobs::{self, Enqueue, Job as _, JobId, pull::PullLibrary},
     providers::State,
 };
 
@@ -94,7 +94,7 @@ pub async fn pull_if_due(app: &AppState, account: &Account, first: bool) -> sqlx
     // What was read before this host ran may have changed since.
     let started = now_ms() - i64::try_from(app.started.elapsed().as_millis()).unwrap_or(0);
     let mut tx = app.db.write().await?;
-    let unfinished = jobs::unfinished(&mut tx, &key(account)).await?;
+    let unfinished = jobs::unfinished(&mut tx, &Enqueue::account_key(PullLibrary::NAME, &account.id)).await?;
     if unfinished.is_some_and(|(_, queued_at)| !first || queued_at >= started) {
         return Ok(());
     }
@@ -130,9 +130,12 @@ async fn pull_changed(app: &AppState, instance: &str, account: Option<&str>) -> 
     Ok(())
 }
 
-/// Pulls of one account never run at once.
-fn key(account: &Account) -> String {
-    format!("library.pull:{}", account.id)
+/// The pull of an account that runs; else the next that is to.
+///
+/// # Errors
+/// When the database fails.
+pub async fn pull_under_way(app: &AppState, account_id: &str) -> sqlx::Result<Option<JobRow>> {
+    db::jobs::under_way(app.db.read(), &Enqueue::account_key(PullLibrary::NAME, account_id)).await
 }
 
 /// Queues a pull of an account's library, unless one waits already; answers the job's id. Pulls of one account never run
@@ -141,12 +144,6 @@ fn key(account: &Account) -> String {
 /// # Errors
 /// When the database fails.
 pub async fn enqueue(tx: &mut Tx, account: &Account, delay: Duration) -> sqlx::Result<JobId> {
-    let options = Enqueue {
-        user: account.owner.clone(),
-        subject: Some(account.instance.clone()),
-        dedupe_key: Some(key(account)),
-        delay,
-        priority: 0,
-    };
+    let options = Enqueue { delay, ..Enqueue::of_account(PullLibrary::NAME, account) };
     jobs::enqueue(tx, &PullLibrary { account_id: account.id.clone() }, options).await
 }

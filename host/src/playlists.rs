@@ -7,35 +7,35 @@ mod target;
 
 use std::sync::Arc;
 
+use axum::http::HeaderValue;
 use serde_json::json;
 use zotify_plugin_api::{
-    EditResult, ErrorKind, Item, ItemKey, PlaylistCreate, PlaylistEdit, PlaylistEdited, PlaylistImage, PlaylistOp,
+    EditResult, ErrorKind, Item, PlaylistCreate, PlaylistEdit, PlaylistEdited, PlaylistImage, PlaylistOp,
     PlaylistUpdate, ProviderError, capability, method,
 };
 
 pub use self::{
-    reread::Seen,
-    target::{Target, find, locators, tag},
+    reread::{Made, Seen},
+    target::{Target, find, held, locators, scope, tag},
 };
 use crate::{
     App,
     accounts::Account,
     db::{self, Tx},
-    error::{ApiError, ApiResult},
+    error::{ApiError, ApiResult, is_lost},
     events::{self, Event},
     providers::InstanceHandle,
     routing::{self, call},
 };
 
-/// 412: somebody else was faster.
-pub fn version_mismatch() -> ApiError {
-    let detail = "the playlist was changed meanwhile; read its items again, with their ETag, and decide anew";
-    ApiError::new(axum::http::StatusCode::PRECONDITION_FAILED, "version_mismatch", detail)
-}
-
-/// Whether nobody knows what became of a write.
-fn is_lost(error: &ProviderError) -> bool {
-    matches!(error.kind, ErrorKind::Timeout | ErrorKind::Crashed | ErrorKind::Panicked | ErrorKind::Cancelled)
+/// A change of a playlist's entries.
+pub struct Edit {
+    /// What to do, in order.
+    pub ops: Vec<PlaylistOp>,
+    /// The place, from 0, that the items of the first operation go to.
+    pub position: Option<u32>,
+    /// The `If-Match` header.
+    pub expected: Option<HeaderValue>,
 }
 
 /// What an edit came to.
@@ -60,18 +60,20 @@ fn needed(op: &PlaylistOp) -> Option<&'static str> {
     }
 }
 
-/// Changes a playlist's entries. `expected` is the tag that the caller saw.
+/// Changes a playlist's entries.
 ///
 /// # Errors
-/// 412 `version_mismatch`, 422 `unsupported`, 504 `outcome_unknown`, or why the provider did nothing.
-pub async fn edit(app: &App, target: &Target, ops: Vec<PlaylistOp>, expected: Option<&str>) -> ApiResult<Edited> {
+/// 404 `entry_not_found`, 412 `version_mismatch`, 422 `unsupported`, 504 `outcome_unknown`, or why the provider did nothing.
+pub async fn edit(app: &App, target: &Target, edit: Edit) -> ApiResult<Edited> {
+    let Edit { mut ops, position, expected } = edit;
     for capability in ops.iter().filter_map(needed) {
         routing::check(app, &target.handle, &target.account, capability).await?;
     }
-    let _one_at_a_time = app.playlist_edits.lock(target.uri.as_str()).await;
+    let _one_at_a_time = app.playlist_edits.lock(app, target.uri.as_str()).await?;
     let now = target.now(app).await?;
-    if expected.is_some_and(|expected| expected != now.tag) {
-        return Err(version_mismatch());
+    expected.as_ref().map_or(Ok(()), |expected| target::names(expected, &now.tag))?;
+    if let (Some(position), Some(PlaylistOp::Add { before, .. })) = (position, ops.first_mut()) {
+        *before = now.entries.get(position as usize).map(|(id, _)| id.clone());
     }
     check_entries(&ops, &now.entries)?;
     let by_entry = ops.iter().any(names_entries);
@@ -82,7 +84,7 @@ pub async fn edit(app: &App, target: &Target, ops: Vec<PlaylistOp>, expected: Op
         Ok(edited) => done(app, target, edited, count).await,
         Err(error) if error.kind == ErrorKind::Conflict => {
             reread::refresh(app, target, None).await;
-            Err(if expected.is_some() { version_mismatch() } else { error.into() })
+            Err(if expected.is_some() { target::version_mismatch() } else { error.into() })
         }
         Err(error) if is_lost(&error) => {
             let seen = reread::refresh(app, target, Some("edited")).await;
@@ -95,8 +97,8 @@ pub async fn edit(app: &App, target: &Target, ops: Vec<PlaylistOp>, expected: Op
 async fn done(app: &App, target: &Target, edited: PlaylistEdited, ops: usize) -> ApiResult<Edited> {
     let PlaylistEdited { mut results, refused, .. } = edited;
     results.truncate(ops);
-    // All or nothing: what was refused at once left nothing behind.
-    if let Some(Some(error)) = results.first().filter(|first| first.is_some()) {
+    // All or nothing: what was refused at once left nothing behind, unless the provider names items that it did not put back.
+    if let Some(Some(error)) = results.first().filter(|_| refused.rows.is_empty()) {
         if error.kind == ErrorKind::Conflict {
             reread::refresh(app, target, None).await;
         }
@@ -138,9 +140,9 @@ pub async fn create(
     handle: &Arc<InstanceHandle>,
     account: &Account,
     new: PlaylistCreate,
-) -> ApiResult<(String, String)> {
+) -> ApiResult<Made> {
     routing::check(app, handle, account, capability::PLAYLISTS_CREATE).await?;
-    let _one_at_a_time = app.playlist_edits.lock(&account.id).await;
+    let _one_at_a_time = app.playlist_edits.lock(app, &account.id).await?;
     let made = match call::<method::CreatePlaylist>(handle, account, new.clone()).await {
         Ok(made) => made,
         Err(error) if is_lost(&error) => lost::created(app, handle, account, &new.name).await?,
@@ -153,14 +155,15 @@ pub async fn create(
 ///
 /// # Errors
 /// 412 `version_mismatch`, 422 `unsupported`, 504 `outcome_unknown`, or why the provider did not change it.
-pub async fn update(app: &App, target: &Target, change: PlaylistUpdate, expected: Option<&str>) -> ApiResult<Seen> {
+pub async fn update(
+    app: &App,
+    target: &Target,
+    change: PlaylistUpdate,
+    expected: Option<&HeaderValue>,
+) -> ApiResult<Seen> {
     routing::check(app, &target.handle, &target.account, capability::PLAYLISTS_UPDATE).await?;
-    let _one_at_a_time = app.playlist_edits.lock(target.uri.as_str()).await;
-    if let Some(expected) = expected
-        && target.now(app).await?.tag != expected
-    {
-        return Err(version_mismatch());
-    }
+    let _one_at_a_time = app.playlist_edits.lock(app, target.uri.as_str()).await?;
+    target.check(app, expected).await?;
     match call::<method::UpdatePlaylist>(&target.handle, &target.account, change.clone()).await {
         Ok(head) => {
             let seen = reread::with_head(app, target, Some(Item::Playlist(head)), Some("updated")).await;
@@ -174,10 +177,16 @@ pub async fn update(app: &App, target: &Target, change: PlaylistUpdate, expected
 /// Sets a playlist's picture.
 ///
 /// # Errors
-/// 422 `unsupported`, or why the provider did not take it.
-pub async fn set_image(app: &App, target: &Target, content_type: &str, bytes: Vec<u8>) -> ApiResult<()> {
+/// 412 `version_mismatch`, 422 `unsupported`, 504 `outcome_unknown`, or why the provider did not take it.
+pub async fn set_image(
+    app: &App,
+    target: &Target,
+    (content_type, bytes): (&str, Vec<u8>),
+    expected: Option<&HeaderValue>,
+) -> ApiResult<()> {
     routing::check(app, &target.handle, &target.account, capability::PLAYLISTS_IMAGE).await?;
-    let _one_at_a_time = app.playlist_edits.lock(target.uri.as_str()).await;
+    let _one_at_a_time = app.playlist_edits.lock(app, target.uri.as_str()).await?;
+    target.check(app, expected).await?;
     let request = PlaylistImage { playlist: target.key(), content_type: content_type.into(), bytes };
     match call::<method::SetPlaylistImage>(&target.handle, &target.account, request).await {
         Ok(()) => {
@@ -192,10 +201,11 @@ pub async fn set_image(app: &App, target: &Target, content_type: &str, bytes: Ve
 /// Deletes a playlist, or stops following it.
 ///
 /// # Errors
-/// 422 `unsupported`, 504 `outcome_unknown`, or why the provider did not delete it.
-pub async fn delete(app: &App, target: &Target) -> ApiResult<()> {
+/// 412 `version_mismatch`, 422 `unsupported`, 504 `outcome_unknown`, or why the provider did not delete it.
+pub async fn delete(app: &App, target: &Target, expected: Option<&HeaderValue>) -> ApiResult<()> {
     routing::check(app, &target.handle, &target.account, capability::PLAYLISTS_DELETE).await?;
-    let _one_at_a_time = app.playlist_edits.lock(target.uri.as_str()).await;
+    let _one_at_a_time = app.playlist_edits.lock(app, target.uri.as_str()).await?;
+    target.check(app, expected).await?;
     match call::<method::DeletePlaylist>(&target.handle, &target.account, target.key()).await {
         Ok(()) => {}
         // It is as it should be.
@@ -215,10 +225,4 @@ async fn announce(tx: &mut Tx, account: &Account, uri: &str, change: &str) -> sq
     let data = json!({"uri": uri, "change": change, "account": account.id, "provider": account.instance});
     let event = Event { kind: "playlist.changed", subject: Some(uri), user: account.owner.as_deref(), data };
     events::emit(tx, event).await.map(drop)
-}
-
-impl Target {
-    fn key(&self) -> ItemKey {
-        ItemKey { uri: self.uri.clone(), locator: self.locator.clone() }
-    }
 }

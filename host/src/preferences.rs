@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::db::{self, Db, preferences::PreferencesRow};
+use crate::db::{self, Db, Tx, preferences::PreferencesRow};
 
 /// The longest language tag, in bytes.
 const MAX_LANGUAGE: usize = 35;
@@ -110,6 +110,9 @@ pub struct Preferences {
     /// Whether plays are remembered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record_history: Option<bool>,
+    /// By instance, the account that is meant where several could be.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub default_accounts: BTreeMap<String, String>,
 }
 
 impl Preferences {
@@ -147,6 +150,31 @@ impl Preferences {
 /// When the database fails.
 pub async fn of(db: &Db, user_id: &str) -> sqlx::Result<Preferences> {
     Ok(Preferences::parse(db::preferences::find(db.read(), user_id).await?.as_ref()))
+}
+
+/// Takes an account that is going away out of everybody's preferences.
+///
+/// # Errors
+/// When the database fails.
+pub async fn forget_account(tx: &mut Tx, account_id: &str) -> sqlx::Result<()> {
+    for user in db::preferences::naming(&mut **tx, account_id).await? {
+        lock(tx, &user).await?;
+        let Some(mut row) = db::preferences::find(&mut **tx, &user).await? else { continue };
+        let mut set = Preferences::parse(Some(&row));
+        set.default_accounts.retain(|_, account| account != account_id);
+        row.doc = serde_json::to_string(&set).map_err(|e| sqlx::Error::Encode(e.into()))?;
+        db::preferences::put(tx, &user, &row).await?;
+    }
+    Ok(())
+}
+
+/// Lets nobody else change a user's preferences until the transaction ends: of two changes at once, each would put back
+/// what the other changed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock(tx: &mut Tx, user_id: &str) -> sqlx::Result<()> {
+    db::state::lock(tx, &format!("preferences:{user_id}")).await
 }
 
 /// Whether a user wants to hear of such an event on this channel.

@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::broadcast;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use zotify_plugin_api::{ErrorKind, ProviderError, Result, method::Method};
+use zotify_plugin_api::{ProviderError, Result, method::Method};
 
 mod breaker;
 pub mod budget;
@@ -210,6 +210,17 @@ impl Registry {
         true
     }
 
+    /// The instance, for who can't do without.
+    ///
+    /// # Errors
+    /// `unavailable` (`provider_not_found`) when there is no such instance.
+    pub fn configured(&self, instance: &str) -> Result<Arc<InstanceHandle>> {
+        self.get(instance).ok_or_else(|| {
+            ProviderError::unavailable(format!("the provider {instance} is not configured any more"))
+                .with_code("provider_not_found")
+        })
+    }
+
     /// Calls a method of an instance.
     ///
     /// # Errors
@@ -221,10 +232,6 @@ impl Registry {
         lane: Lane,
         request: M::Request,
     ) -> Result<M::Reply> {
-        let handle = self.get(instance).ok_or_else(|| {
-            ProviderError::new(ErrorKind::Unavailable, format!("there is no provider {instance}"))
-                .with_code("provider_not_found")
-        })?;
-        handle.call::<M>(account, lane, request).await
+        self.configured(instance)?.call::<M>(account, lane, request).await
     }
 }

@@ -7,7 +7,7 @@ use zotify_plugin_api::{Capabilities, CapabilityState, ProviderError, Uri, metho
 
 use crate::{
     App,
-    accounts::Account,
+    accounts::{self, Account},
     auth::Principal,
     db::{self, items},
     error::{ApiError, ApiResult},
@@ -15,52 +15,68 @@ use crate::{
     providers::{InstanceHandle, Lane, State},
 };
 
-/// 403 for what all users share and only admins change.
-pub fn read_only(account: &Account) -> ApiError {
-    let detail = format!("the account at {} is shared by all users; only admins may change it", account.instance);
-    ApiError::forbidden("account_read_only", detail)
-}
-
-/// Whether the caller may change what an account holds.
-pub fn may_write(principal: &Principal, account: &Account) -> bool {
-    account.owner.as_deref() == Some(principal.user_id.as_str()) || (account.owner.is_none() && principal.is_admin())
-}
-
-/// The account that a request names.
+/// The account that a request names in its query, to change what it holds.
 ///
 /// # Errors
-/// 404 `account_not_found`, 403 `account_read_only`, 400 `invalid_query` for one at another instance.
+/// 403 `admin_required` for what all users share, and those of [`seen`].
 pub fn named<'a>(principal: &Principal, scope: &'a Scope, id: &str, instance: Option<&str>) -> ApiResult<&'a Account> {
-    let missing = || ApiError::not_found("account_not_found", format!("you have no account {id:.64}"));
-    let account = scope.account(id).ok_or_else(missing)?;
-    if let Some(instance) = instance.filter(|instance| *instance != account.instance) {
-        let detail = format!("account {id} is at {}, not at {instance}", account.instance);
-        return Err(ApiError::bad_request("invalid_query", detail));
-    }
-    if may_write(principal, account) { Ok(account) } else { Err(read_only(account)) }
+    let account = seen(scope, id, instance)?;
+    accounts::check_may_change(account, principal).map(|()| account)
 }
 
-/// The only one of several accounts. Where the caller has accounts of their own, those that all share don't count.
+/// The account that a request names in its query, to read what it holds.
+///
+/// # Errors
+/// 404 `account_not_found`, 400 `invalid_query` for one at another instance.
+pub fn seen<'a>(scope: &'a Scope, id: &str, instance: Option<&str>) -> ApiResult<&'a Account> {
+    let account = scope.account(id).ok_or_else(accounts::not_found)?;
+    match elsewhere(account, instance) {
+        Some(detail) => Err(ApiError::bad_request("invalid_query", detail)),
+        None => Ok(account),
+    }
+}
+
+/// What is wrong where an account is not at an instance.
+pub fn elsewhere(account: &Account, instance: Option<&str>) -> Option<String> {
+    let instance = instance.filter(|instance| *instance != account.instance)?;
+    Some(format!("account {} is at {}, not at {instance:.64}", account.id, account.instance))
+}
+
+/// The only one of several accounts, or the one that the caller prefers. Where the caller has accounts of their own, those
+/// that all share don't count.
 ///
 /// # Errors
 /// 409 `account_required` where there is none, 409 `account_ambiguous` with those that could be meant, 403
-/// `account_read_only` where all of them are shared.
-pub fn only<'a>(principal: &Principal, candidates: &[&'a Account], what: &str) -> ApiResult<&'a Account> {
+/// `admin_required` where all of them are shared.
+pub fn only<'a>(
+    principal: &Principal,
+    scope: &Scope,
+    candidates: &[&'a Account],
+    what: &str,
+) -> ApiResult<&'a Account> {
     let Some(first) = candidates.first() else {
         let detail = format!("you have no account to {what} with; connect one, or see /api/providers");
         return Err(ApiError::conflict("account_required", detail));
     };
+    let preferred = |account: &&&Account| scope.prefers(account) && accounts::may_write(account, principal);
+    if let [one] = candidates.iter().filter(preferred).collect::<Vec<_>>().as_slice() {
+        return Ok(one);
+    }
     let own = |account: &&&Account| account.owner.is_some();
     let mut left: Vec<&Account> = candidates.iter().filter(own).copied().collect();
     if left.is_empty() {
-        left = candidates.iter().filter(|account| may_write(principal, account)).copied().collect();
+        left = candidates.iter().filter(|account| accounts::may_write(account, principal)).copied().collect();
     }
     match left.as_slice() {
-        [] => Err(read_only(first)),
+        [] => accounts::check_may_change(first, principal).map(|()| *first),
         [one] => Ok(one),
         several => {
             let names: Vec<_> = several.iter().map(|a| format!("{} ({} at {})", a.id, a.label, a.instance)).collect();
-            let detail = format!("say with account which one to {what} with: {}", names.join(", "));
+            let names = names.join(", ");
+            let detail = format!(
+                "say with account which one to {what} with: {names}; or prefer one of them with default_accounts at \
+                 /api/user/preferences"
+            );
             Err(ApiError::conflict("account_ambiguous", detail))
         }
     }
@@ -97,11 +113,11 @@ pub fn among<'a>(
     holders: &[&'a Account],
 ) -> ApiResult<&'a Account> {
     let what = format!("change {uri}");
-    if holders.iter().any(|account| may_write(principal, account)) {
-        return only(principal, holders, &what);
+    if holders.iter().any(|account| accounts::may_write(account, principal)) {
+        return only(principal, scope, holders, &what);
     }
     let all: Vec<&Account> = scope.accounts().iter().filter(|a| a.instance == uri.instance()).collect();
-    only(principal, &all, &what)
+    only(principal, scope, &all, &what)
 }
 
 /// Makes sure that an account can do something now.
@@ -120,10 +136,12 @@ pub async fn check(app: &App, handle: &InstanceHandle, account: &Account, capabi
         return Err(unsupported(""));
     }
     match states(app, &account.id).await?.remove(capability) {
-        Some(CapabilityState::Unsupported { code }) => Err(unsupported(&format!(" for this account: {code:.64}"))),
+        Some(CapabilityState::Unsupported { code }) => {
+            Err(unsupported(&format!(" for this account: {code:.64}")).with_provider_code(Some(code)))
+        }
         Some(CapabilityState::Restricted { code }) => {
             let detail = format!("{} refuses {capability} to this account: {code:.64}", account.instance);
-            Err(ApiError::forbidden("provider_restricted", detail))
+            Err(ApiError::forbidden("provider_restricted", detail).with_provider_code(Some(code)))
         }
         _ => Ok(()),
     }
@@ -140,8 +158,7 @@ async fn states(app: &App, account: &str) -> sqlx::Result<Capabilities> {
 /// # Errors
 /// 503 `provider_unavailable` where it is not configured any more.
 pub fn handle(app: &App, account: &Account) -> ApiResult<Arc<InstanceHandle>> {
-    let gone = || ApiError::unavailable("provider_unavailable", "the provider is not configured any more");
-    app.providers.get(&account.instance).ok_or_else(gone)
+    Ok(app.providers.configured(&account.instance)?)
 }
 
 /// Calls a method for an account while a client waits.

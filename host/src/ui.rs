@@ -15,6 +15,7 @@ pub mod playlists;
 pub mod rows;
 pub mod search;
 pub mod sign_in;
+mod words;
 
 use axum::{
     Router,

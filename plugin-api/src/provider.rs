@@ -67,7 +67,8 @@ pub trait Provider: Sized + Send + Sync + 'static {
         unsupported(call, "playlists")
     }
 
-    /// A page of a playlist's entries. Needs `playlists.read`.
+    /// A page of a playlist's entries. Needs `playlists.read`. Of a playlist that the account may see, but not look into, the
+    /// error is `restricted` with the code `not_accessible`: the host asks again when it is another version.
     fn playlist_items(&self, call: Call<PlaylistItems>) -> impl Future<Output = Result<PlaylistPage>> + Send {
         unsupported(call, "playlists")
     }

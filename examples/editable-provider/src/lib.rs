@@ -260,7 +260,8 @@ impl Editable {
 
     fn allowed(&self, id: &str) -> Result<()> {
         if self.settings.refused.iter().any(|refused| refused == id) {
-            return Err(ProviderError::new(ErrorKind::Restricted, "the service does not take this item"));
+            let text = "the service does not take this item";
+            return Err(ProviderError::new(ErrorKind::Restricted, text).with_code("item_refused"));
         }
         Ok(())
     }

@@ -53,6 +53,17 @@ pub enum Change {
         /// URI as which it is listed.
         to: String,
     },
+    /// Something is not there any more: wherever it is saved a row without content is listed from now on, and of a playlist
+    /// no row at all.
+    Hide {
+        /// URI of a track, album, show, episode, artist or playlist.
+        uri: String,
+    },
+    /// What was hidden is there again.
+    Show {
+        /// Its URI.
+        uri: String,
+    },
     /// The rows of a playlist become others, in another app.
     Rows {
         /// The playlist's id.
@@ -89,6 +100,9 @@ pub(crate) fn apply(state: &mut State, change: &Change) -> Result<(), String> {
             }
         }
         Change::Relink { from, to } => relink(state, from, to)?,
+        Change::Hide { uri } => _ = state.hidden.insert(uri.clone()),
+        Change::Show { uri } if state.hidden.remove(uri) => {}
+        Change::Show { uri } => return Err(format!("{uri} is not hidden")),
         Change::Rows { playlist, uris } => {
             let now = state.now_ms();
             let playlist = state.playlists.get_mut(playlist).ok_or_else(|| format!("no playlist {playlist}"))?;

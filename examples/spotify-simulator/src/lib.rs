@@ -11,6 +11,7 @@ mod change;
 mod content;
 mod contract;
 mod control;
+mod exchange;
 mod journal;
 mod library;
 mod options;
@@ -30,6 +31,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 pub use crate::{
     change::Change,
     contract::{DOCUMENT, Operation, operation, operations},
+    exchange::Exchange,
     journal::Entry,
     options::{Options, RefreshToken},
     rules::{Effect, Forbidden, Rule},
@@ -67,6 +69,11 @@ impl Simulator {
         format!("http://{}/v1", self.address)
     }
 
+    /// Base of short links, such as `http://127.0.0.1:9099/short`: `<base>/track/<id>` leads to a track's page.
+    pub fn short_link_base(&self) -> String {
+        format!("http://{}/short", self.address)
+    }
+
     /// Adds a rule for later requests.
     ///
     /// # Panics
@@ -96,6 +103,16 @@ impl Simulator {
     /// All requests since the start or [`Simulator::forget_requests`].
     pub fn requests(&self) -> Vec<Entry> {
         self.service.state().journal.entries.iter().cloned().collect()
+    }
+
+    /// From now on keeps requests to the Web API whole, with their answers.
+    pub fn record(&self) {
+        self.service.state().exchanges.get_or_insert_default();
+    }
+
+    /// What was kept since [`Simulator::record`], which is forgotten here.
+    pub fn take_exchanges(&self) -> Vec<Exchange> {
+        self.service.state().exchanges.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// How many requests asked for an operation, such as `GET /me/tracks` or `POST /api/token`.

@@ -48,7 +48,8 @@ fn saved(state: &State, call: &Call, kind: &'static str) -> Answer {
     let shape = state.shape();
     let rows = all.iter().skip(slice.offset).take(slice.limit).map(|row| {
         let listed = state.relinked.get(&row.uri).unwrap_or(&row.uri);
-        json!({"added_at": time(row.added_ms), kind: shape.item(listed)})
+        let item = shape.item(listed).filter(|_| !state.hidden.contains(&row.uri));
+        json!({"added_at": time(row.added_ms), kind: item})
     });
     ok(call.page(&state.base, slice, rows.collect()))
 }
@@ -73,7 +74,7 @@ pub(crate) fn following(state: &mut State, call: &Call) -> Answer {
         "next": last.map(|id| at(&format!("&after={id}"))),
         "cursors": {"after": last},
         "total": all.len(),
-        "items": part.iter().map(|row| state.shape().item(&row.uri)).collect::<Vec<_>>(),
+        "items": part.iter().map(|row| state.shape().item(&row.uri).filter(|_| !state.hidden.contains(&row.uri))).collect::<Vec<_>>(),
     });
     if state.options.tame && last.is_none() {
         // The contract has no null here.

@@ -253,7 +253,9 @@ pub(crate) fn mine(state: &mut State, call: &Call) -> Answer {
     let ids = &state.users[call.user].playlists;
     let slice = call.slice(ids.len())?;
     let part = ids.iter().skip(slice.offset).take(slice.limit).filter_map(|id| state.playlists.get(id));
-    ok(call.page(&state.base, slice, part.map(|playlist| row(state, playlist)).collect()))
+    let hidden = |playlist: &Playlist| state.hidden.contains(&uri("playlist", &playlist.id));
+    let row = |playlist: &Playlist| if hidden(playlist) { Value::Null } else { row(state, playlist) };
+    ok(call.page(&state.base, slice, part.map(row).collect()))
 }
 
 /// `GET /playlists/{id}`: with its first hundred rows, where the user may see them.

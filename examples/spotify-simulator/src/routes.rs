@@ -82,6 +82,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/authorize", get(authorize).post(authorized))
         .route("/api/token", post(token))
         .route("/image/{id}", get(image))
+        .route("/short/{kind}/{id}", get(short_link))
         .merge(control::router())
         .fallback(gone)
         .method_not_allowed_fallback(gone)
@@ -148,6 +149,11 @@ async fn image(
         |bytes| Reply { status: 200, headers: Vec::new(), body: Body::Bytes("image/jpeg", bytes) },
     );
     reply.into_response()
+}
+
+/// A short link, which leads to the page of an item.
+async fn short_link(axum::extract::Path((kind, id)): axum::extract::Path<(String, String)>) -> Response {
+    Reply::empty(302).with("location", &format!("https://open.spotify.com/{kind}/{id}?si=shared")).into_response()
 }
 
 /// What is not played: operations that are gone are forbidden, others are unknown.

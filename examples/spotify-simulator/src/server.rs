@@ -23,6 +23,7 @@ use tower::ServiceExt as _;
 use crate::{
     call::Reply,
     change, contract,
+    exchange::Exchange,
     journal::Entry,
     routes::pairs,
     rules::{Armed, Effect, Forbidden, Rule, edit},
@@ -133,7 +134,7 @@ async fn connection(stream: TcpStream, service: Arc<Service>, router: Router) {
 }
 
 async fn answer(service: &Service, router: Router, request: Request<Incoming>) -> Result<Response, Dropped> {
-    let (mut parts, body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let Ok(body) = axum::body::to_bytes(Body::new(body), 1 << 20).await else {
         return Ok(Reply::refused(413, "Too large").into_response());
     };
@@ -141,7 +142,26 @@ async fn answer(service: &Service, router: Router, request: Request<Incoming>) -
         return Ok(work(router, parts, body).await);
     }
     let (n, effects) = service.arrived(&parts, &body);
-    for effect in &effects {
+    let exchange = Exchange::begin(&parts, &body, !effects.is_empty());
+    let response = played(service, router, parts, body, &effects).await;
+    if let Ok(response) = &response {
+        service.state().journal.answered(n, response.status().as_u16());
+    }
+    match exchange.filter(|_| service.state().exchanges.is_some()) {
+        Some(exchange) => recorded(service, exchange, response).await,
+        None => response,
+    }
+}
+
+/// Does what a request asks for, with the effects of rules.
+async fn played(
+    service: &Service,
+    router: Router,
+    mut parts: Parts,
+    body: Bytes,
+    effects: &[Effect],
+) -> Result<Response, Dropped> {
+    for effect in effects {
         before(service, effect, &mut parts).await?;
     }
     let old_snapshot = old_snapshot(service, parts.uri.path());
@@ -150,11 +170,31 @@ async fn answer(service: &Service, router: Router, request: Request<Incoming>) -
         Some(reply) => reply.into_response(),
         None => work(router, parts, body).await,
     };
-    for effect in &effects {
+    for effect in effects {
         response = after(response, effect, old_snapshot.as_deref()).await?;
     }
-    service.state().journal.answered(n, response.status().as_u16());
     Ok(response)
+}
+
+/// Keeps a request with its answer. That of a rule stays as it is, since it may be made to break off.
+async fn recorded(
+    service: &Service,
+    mut exchange: Exchange,
+    response: Result<Response, Dropped>,
+) -> Result<Response, Dropped> {
+    let response = match response {
+        Ok(response) if !exchange.hit => {
+            let (status, headers, bytes) = read(response).await;
+            let content_type = headers.get("content-type").and_then(|value| value.to_str().ok()).map(str::to_owned);
+            (exchange.status, exchange.content_type, exchange.answer) = (status.as_u16(), content_type, bytes.clone());
+            Ok((status, headers, bytes).into_response())
+        }
+        response => response,
+    };
+    if let Some(exchanges) = &mut service.state().exchanges {
+        exchanges.push(exchange);
+    }
+    response
 }
 
 async fn work(router: Router, parts: Parts, body: Bytes) -> Response {

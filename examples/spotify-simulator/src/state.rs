@@ -1,12 +1,13 @@
 //! What the service remembers: users, their libraries and playlists, and the tokens it has given out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use crate::{
     accounts::{Access, Code, Refresh},
     content::{Catalogue, uri},
+    exchange::Exchange,
     journal::Journal,
     options::Options,
     playlists::Playlist,
@@ -55,8 +56,12 @@ pub(crate) struct State {
     pub(crate) refresh: HashMap<String, Refresh>,
     /// Tracks that are listed as another one than was saved, with the same ISRC: saved URI to listed URI.
     pub(crate) relinked: HashMap<String, String>,
+    /// What is listed as a hole wherever it is saved: URIs.
+    pub(crate) hidden: HashSet<String>,
     pub(crate) rules: Vec<Armed>,
     pub(crate) journal: Journal,
+    /// None where nobody wants them.
+    pub(crate) exchanges: Option<Vec<Exchange>>,
     /// How far the service's clock is ahead.
     pub(crate) ahead_ms: i64,
     random: Random,
@@ -76,8 +81,10 @@ impl State {
             access: HashMap::new(),
             refresh: HashMap::new(),
             relinked: HashMap::new(),
+            hidden: HashSet::new(),
             rules: Vec::new(),
             journal: Journal::default(),
+            exchanges: None,
             ahead_ms: 0,
             random,
         };

@@ -14,6 +14,7 @@ mod process;
 mod report;
 mod requests;
 mod skeleton;
+mod spotify;
 mod start;
 
 use report::Report;
@@ -22,12 +23,13 @@ use report::Report;
 type Rows = fn(&mut Report);
 
 /// The groups of rows, by name.
-const GROUPS: [(&str, Rows); 5] = [
+const GROUPS: [(&str, Rows); 6] = [
     ("start", start::rows),
     ("requests", requests::rows),
     ("identity", identity::rows),
     ("library", library::rows),
     ("boundary", boundary::rows),
+    ("spotify", spotify::rows),
 ];
 
 fn main() {

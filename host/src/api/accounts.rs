@@ -11,6 +11,7 @@ use serde_json::json;
 use ulid::Ulid;
 use utoipa::ToSchema;
 
+pub(crate) use self::view::AccountState;
 pub use self::view::Connection;
 use super::{
     extract::{Json, Path, present, validate},
@@ -23,7 +24,7 @@ use crate::{
     auth::{Origin, Principal},
     connect,
     db::{self, now_ms},
-    error::{ApiError, ApiResult, FieldError},
+    error::{ApiError, ApiResult},
     mirror::schedule,
     providers::Lane,
 };
@@ -126,23 +127,28 @@ pub async fn update_account(
     principal.require("accounts:write")?;
     let account = find(&app, &principal, &id).await?;
     accounts::check_may_change(&account, &principal)?;
-    check(&change)?;
-    let account = update(&app, &principal, &origin, account, change).await?;
+    let account = update(&app, &principal, &origin, account, change.checked()?).await?;
     view::one(&app, &principal, account).await.map(Json)
 }
 
-fn check(change: &AccountChange) -> ApiResult<()> {
-    validate(change)?;
-    let fault = |field: &str, detail: &str| {
-        ApiError::invalid(vec![FieldError { field: field.into(), code: "invalid".into(), detail: detail.into() }])
-    };
-    if change.label.as_ref().is_some_and(|label| label.trim().is_empty() || label.chars().any(char::is_control)) {
-        return Err(fault("label", "a line of text"));
+impl AccountChange {
+    fn checked(mut self) -> ApiResult<Self> {
+        validate(&self)?;
+        self.label = self.label.map(|text| label(&text)).transpose()?;
+        match self.pull_every_s.flatten() {
+            None | Some(0 | schedule::SHORTEST_S..=MAX_PULL_EVERY_S) => Ok(self),
+            Some(_) => Err(ApiError::invalid_field("pull_every_s", "0 for never, or between 300 seconds and a year")),
+        }
     }
-    match change.pull_every_s.flatten() {
-        None | Some(0 | schedule::SHORTEST_S..=MAX_PULL_EVERY_S) => Ok(()),
-        Some(_) => Err(fault("pull_every_s", "0 for never, or between 300 seconds and a year")),
+}
+
+/// What people call an account, without blanks around it.
+fn label(text: &str) -> ApiResult<String> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().any(char::is_control) {
+        return Err(ApiError::invalid_field("label", "a line of text"));
     }
+    Ok(text.to_owned())
 }
 
 async fn update(
@@ -154,7 +160,7 @@ async fn update(
 ) -> ApiResult<Account> {
     let mut tx = app.db.write().await?;
     if let Some(label) = &change.label {
-        db::accounts::set_label(&mut tx, &account.id, label.trim()).await?;
+        db::accounts::set_label(&mut tx, &account.id, label).await?;
     }
     if let Some(seconds) = change.pull_every_s {
         db::accounts::set_pull_every(&mut tx, &account.id, seconds).await?;

@@ -146,9 +146,7 @@ fn knows_more(app: &App, uri: &Uri) -> bool {
 fn stale(providers: &mut BTreeMap<String, ProviderPart>, uri: &Uri, error: &ProviderError) {
     let error = ApiError::from(error.clone());
     if let Some(part) = providers.get_mut(uri.instance()) {
-        part.state = "stale".into();
-        part.code = Some(error.code().to_owned());
-        part.detail = Some(error.detail().to_owned());
+        *part = part.clone().failed("stale", &error);
     }
 }
 

@@ -30,11 +30,11 @@ use crate::{
         items, now_ms,
         plays::{Filter, PlayRow},
     },
-    error::{ApiError, ApiResult, FieldError},
+    error::{ApiError, ApiResult},
     events::{self, Event},
     jobs, likes,
     mirror::{Scope, clean},
-    preferences::Preferences,
+    preferences::{self, Preferences},
 };
 
 /// What the cursors of this list name.
@@ -202,8 +202,7 @@ impl NewPlay {
             Some(at) => return Ok(at),
             None => "this is no time such as 2026-05-01T08:00:00Z",
         };
-        let field = FieldError { field: "played_at".into(), code: "invalid".into(), detail: detail.into() };
-        Err(ApiError::invalid(vec![field]))
+        Err(ApiError::invalid_field("played_at", detail))
     }
 }
 
@@ -231,7 +230,7 @@ pub async fn add_play(
     let fetched = likes::visible(&app, &scope, &uri).await?;
     let user = principal.user_id.as_str();
     let mut tx = app.db.write().await?;
-    db::state::lock(&mut tx, &format!("preferences:{user}")).await?;
+    preferences::lock(&mut tx, user).await?;
     check_recorded(&Preferences::parse(db::preferences::find(&mut *tx, user).await?.as_ref()))?;
     let play = PlayRow {
         id: Ulid::generate().to_string(),
@@ -312,7 +311,7 @@ pub async fn delete_play(
     let id: Ulid = id.parse().map_err(|_| not_found())?;
     let user = principal.user_id.as_str();
     let mut tx = app.db.write().await?;
-    db::state::lock(&mut tx, &format!("preferences:{user}")).await?;
+    preferences::lock(&mut tx, user).await?;
     let play = db::plays::delete(&mut tx, user, &id.to_string()).await?.ok_or_else(not_found)?;
     let (begins_at, ends_at) = (play.played_at - db::plays::SAME, play.played_at + db::plays::SAME + 1);
     db::deleted_plays::insert(&mut tx, user, &DeletedPlays { uri: play.uri, begins_at, ends_at }).await?;
@@ -338,7 +337,7 @@ pub async fn clear_history(
     principal.require("library:write")?;
     let (user, filter) = (principal.user_id.as_str(), span.filter()?);
     let mut tx = app.db.write().await?;
-    db::state::lock(&mut tx, &format!("preferences:{user}")).await?;
+    preferences::lock(&mut tx, user).await?;
     stay_deleted(&mut tx, user, &filter).await?;
     let count = db::plays::clear(&mut tx, user, filter).await?;
     if count > 0 {

@@ -108,13 +108,20 @@ pub struct BatchError {
     /// The stable code; `budget_deferred` for those that would take more questions to providers than one request may ask.
     #[schema(example = "item_not_found")]
     code: String,
+    /// The provider's own code, where it named one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_code: Option<String>,
     /// One sentence for people.
     detail: String,
 }
 
 impl From<ApiError> for BatchError {
     fn from(error: ApiError) -> Self {
-        Self { code: error.code().to_owned(), detail: error.detail().to_owned() }
+        Self {
+            code: error.code().to_owned(),
+            provider_code: error.provider_code().map(str::to_owned),
+            detail: error.detail().to_owned(),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
         jobs::{Filter, JobRow, LogLine},
     },
     error::{ApiError, ApiResult},
-    jobs::{Job as _, erase::Erase, pull::PullLibrary, runner::announce},
+    jobs::{Job as _, erase::Erase, pull::PullLibrary, runner::announce, unlink::Unlink},
 };
 
 /// What the cursors of this list name.
@@ -78,6 +78,9 @@ pub struct Progress {
 pub struct JobProblem {
     /// The stable code that programs act on.
     code: String,
+    /// The provider's own code, where it named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    provider_code: Option<String>,
     /// One sentence for people.
     detail: String,
 }
@@ -261,7 +264,7 @@ pub async fn get_job(
 ///
 /// # Errors
 /// 403 `admin_required` for a pull of a shared account, 404 `job_not_found`, 409 `job_finished`, 409
-/// `job_not_cancellable` for the erasure of a user.
+/// `job_not_cancellable` for the erasure of a user or of an account.
 #[utoipa::path(
     post, path = "/api/jobs/{id}/cancel", operation_id = "cancel_job", tag = "Jobs",
     params(("id" = String, Path, description = "The job's id.")),
@@ -279,7 +282,7 @@ pub async fn cancel_job(
     if job.user_id.is_none() && !principal.is_admin() {
         return Err(ApiError::forbidden("admin_required", "only admins may stop what all users share"));
     }
-    if job.kind == Erase::NAME {
+    if is_erasure(&job.kind) {
         return Err(ApiError::conflict("job_not_cancellable", "an erasure that has begun is done to its end"));
     }
     let id = job.id;
@@ -300,6 +303,11 @@ pub async fn cancel_job(
     tx.commit().await?;
     app.jobs.stop(&id);
     Ok(Json(row.into()))
+}
+
+/// Whether a kind of job erases what somebody wanted to be gone.
+pub(crate) fn is_erasure(kind: &str) -> bool {
+    [Erase::NAME, Unlink::NAME].contains(&kind)
 }
 
 /// The job, if the caller may know of it.

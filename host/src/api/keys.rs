@@ -26,7 +26,7 @@ use crate::{
         self,
         api_keys::{Filter, KeyRow},
     },
-    error::{ApiError, ApiResult, FieldError},
+    error::{ApiError, ApiResult},
 };
 
 /// What the cursors of this list name.
@@ -219,8 +219,8 @@ pub async fn update_api_key(
 
 fn parse_time(text: &str) -> ApiResult<i64> {
     DateTime::parse_from_rfc3339(text).map(|time| time.timestamp_millis()).map_err(|_| {
-        let detail = "must be a time such as 2030-01-31T12:00:00Z, or null".into();
-        ApiError::invalid(vec![FieldError { field: "expires_at".into(), code: "invalid".into(), detail }])
+        let detail = "must be a time such as 2030-01-31T12:00:00Z, or null";
+        ApiError::invalid_field("expires_at", detail)
     })
 }
 

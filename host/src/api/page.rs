@@ -141,12 +141,34 @@ pub struct ProviderPart {
     /// Why it is not `ok`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
+    /// The provider's own code, where it named one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider_code: Option<String>,
     /// One sentence for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// When the provider's library was last read completely, RFC 3339 UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub as_of: Option<String>,
+}
+
+impl ProviderPart {
+    /// A provider that answered.
+    pub fn ok() -> Self {
+        Self { state: "ok".into(), code: None, provider_code: None, detail: None, as_of: None }
+    }
+
+    /// The same, in a state that a failure explains.
+    #[must_use]
+    pub fn failed(self, state: &str, error: &ApiError) -> Self {
+        Self {
+            state: state.into(),
+            code: Some(error.code().to_owned()),
+            provider_code: error.provider_code().map(str::to_owned),
+            detail: Some(error.detail().to_owned()),
+            ..self
+        }
+    }
 }
 
 /// A page of rows.

@@ -2,6 +2,8 @@
 
 pub mod entries;
 pub mod export;
+pub mod ops;
+pub mod wanted;
 pub mod write;
 
 use axum::{Extension, extract::State};
@@ -11,7 +13,7 @@ use zotify_plugin_api::{Kind, Uri};
 
 use super::{
     extract::{ItemUri, Query},
-    library::{self, LibraryQuery},
+    library::{self, LibraryQuery, edit::AccountQuery},
     model::{Playlist, PlaylistItem},
     page::{Meta, Page, Paging, RawPage, cursor},
     raw::{self, RawJson},
@@ -64,13 +66,13 @@ pub async fn list_playlists(
     library::list(&app, &principal, Kind::Playlist, &query, &paging).await
 }
 
-/// One playlist, without its items.
+/// One playlist, without its items, as the account has it by which it would be changed.
 ///
 /// # Errors
-/// 404 `item_not_found` or `wrong_kind`.
+/// 404 `item_not_found`, `wrong_kind` or `account_not_found`.
 #[utoipa::path(
     get, path = "/api/playlists/{uri}", operation_id = "get_playlist", tag = "Playlists",
-    params(("uri" = String, Path, description = "The playlist's URI.")),
+    params(("uri" = String, Path, description = "The playlist's URI."), AccountQuery),
     responses((status = 200, description = "The playlist; its `ETag` is what `If-Match` takes.", body = Playlist)),
     security(("bearer" = ["playlists:read"]), ("api_key" = ["playlists:read"]))
 )]
@@ -78,22 +80,26 @@ pub async fn get_playlist(
     State(app): State<AppState>,
     principal: Principal,
     uri: ItemUri,
+    Query(AccountQuery { account }): Query<AccountQuery>,
 ) -> ApiResult<(Extension<Version>, RawJson)> {
     principal.require("playlists:read")?;
     let uri = uri.of_kind(Kind::Playlist)?;
-    let scope = Scope::of(&app, &principal).await?;
-    let found = lookup::item(&app, &scope, &uri).await?;
+    let scope = playlists::scope(&app, &principal, &uri, account.as_deref()).await?;
+    let found = match playlists::held(&app, &principal, &scope, &uri).await? {
+        Some(held) => held.into(),
+        None => lookup::item(&app, &scope, &uri).await?,
+    };
     let version = playlists::tag(&app, &found.account_id, &uri).await?;
     Ok((Extension(Version(version)), RawJson(found.doc)))
 }
 
-/// The entries of a playlist, in order.
+/// The entries of a playlist, in order, as the account has them by which they would be changed.
 ///
 /// # Errors
-/// 404 `item_not_found` or `wrong_kind`, 400 `invalid_cursor`.
+/// 404 `item_not_found`, `wrong_kind` or `account_not_found`, 400 `invalid_cursor`.
 #[utoipa::path(
     get, path = "/api/playlists/{uri}/items", operation_id = "list_playlist_items", tag = "Playlists",
-    params(("uri" = String, Path, description = "The playlist's URI."), Paging),
+    params(("uri" = String, Path, description = "The playlist's URI."), AccountQuery, Paging),
     responses((status = 200, description = "A page of entries; the `ETag` is what `If-Match` takes.", body = Page<PlaylistItem>)),
     security(("bearer" = ["playlists:read"]), ("api_key" = ["playlists:read"]))
 )]
@@ -101,12 +107,13 @@ pub async fn list_playlist_items(
     State(app): State<AppState>,
     principal: Principal,
     uri: ItemUri,
+    Query(AccountQuery { account }): Query<AccountQuery>,
     paging: Paging,
 ) -> ApiResult<(Extension<Version>, RawPage)> {
     principal.require("playlists:read")?;
     let uri = uri.of_kind(Kind::Playlist)?;
-    let scope = Scope::of(&app, &principal).await?.narrowed_to(uri.instance());
-    let playlist = held(&app, &scope, &uri).await?;
+    let scope = playlists::scope(&app, &principal, &uri, account.as_deref()).await?;
+    let playlist = held(&app, &principal, &scope, &uri).await?;
     let list = format!("playlist:{uri}");
     let after: i64 = paging.after(&list)?.unwrap_or(-1);
     // Read before the entries: should a pull come between, the tag is the one that does not fit any more.
@@ -121,7 +128,6 @@ pub async fn list_playlist_items(
 }
 
 /// The playlist as the mirror holds it.
-async fn held(app: &AppState, scope: &Scope, uri: &Uri) -> ApiResult<Stored> {
-    let held = items::find(app.db.read(), &scope.at(uri.instance()), uri.as_str()).await?;
-    held.ok_or_else(|| lookup::item_not_found(uri))
+async fn held(app: &AppState, principal: &Principal, scope: &Scope, uri: &Uri) -> ApiResult<Stored> {
+    playlists::held(app, principal, scope, uri).await?.ok_or_else(|| lookup::item_not_found(uri))
 }

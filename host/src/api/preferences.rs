@@ -10,11 +10,12 @@ use utoipa::ToSchema;
 use super::extract::{Json, present};
 use crate::{
     AppState,
+    accounts::Account,
     auth::Principal,
     db::{self, now_ms},
     error::{ApiError, ApiResult, FieldError},
     events::{self, Event},
-    preferences::{Channel, EVENT_TYPES, EventType, Preferences, Theme, is_time_zone, language},
+    preferences::{self, Channel, EVENT_TYPES, EventType, Preferences, Theme, is_time_zone, language},
 };
 
 /// The caller's preferences, with the usual where nothing is set.
@@ -34,6 +35,9 @@ pub struct PreferencesDoc {
     notifications: BTreeMap<String, Channels>,
     /// Whether plays are remembered. While it is off, none is added, neither by clients nor from providers.
     record_history: bool,
+    /// By provider, the account that is meant where several of the caller's could be.
+    #[schema(example = json!({"spotify": "01K9Z3N8Q4V6XJ2M7R5T0WYBCD"}))]
+    default_accounts: BTreeMap<String, String>,
 }
 
 /// On which channels an event is notified.
@@ -56,6 +60,7 @@ impl From<Preferences> for PreferencesDoc {
             notifications_enabled: set.notifications_on(),
             notifications: EVENT_TYPES.iter().map(|event| (event.name.to_owned(), channels(event))).collect(),
             record_history: set.records_history(),
+            default_accounts: set.default_accounts,
             language: set.language.unwrap_or_else(|| "en".into()),
             time_zone: set.time_zone.unwrap_or_else(|| "UTC".into()),
         }
@@ -64,6 +69,9 @@ impl From<Preferences> for PreferencesDoc {
 
 /// By event type and channel; null takes back what was set.
 type ChannelPatch = BTreeMap<String, Option<BTreeMap<Channel, Option<bool>>>>;
+
+/// By provider; null takes back what was set.
+type AccountPatch = BTreeMap<String, Option<String>>;
 
 /// A JSON Merge Patch (RFC 7396): what is not named stays, null is the usual again.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -93,11 +101,15 @@ pub struct PreferencesPatch {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<bool>)]
     record_history: Option<Option<bool>>,
+    /// By provider, the id of an account there: `{"spotify": "01K9…"}`.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    default_accounts: Option<Option<AccountPatch>>,
 }
 
 impl PreferencesPatch {
-    /// Puts what is named over what is set.
-    fn apply(self, set: &mut Preferences) -> Result<(), ApiError> {
+    /// Puts what is named over what is set. `accounts` are those that the user sees.
+    fn apply(self, set: &mut Preferences, accounts: &[Account]) -> Result<(), ApiError> {
         let mut errors = Vec::new();
         let mut wrong = |field: String, detail: &str| {
             errors.push(FieldError { field, code: "invalid".into(), detail: detail.into() });
@@ -134,6 +146,25 @@ impl PreferencesPatch {
         }
         if let Some(on) = self.record_history {
             set.record_history = on;
+        }
+        match self.default_accounts {
+            Some(Some(patch)) => {
+                for (provider, account) in patch {
+                    let known = |id: &str| accounts.iter().any(|known| known.id == id && known.instance == provider);
+                    match account {
+                        Some(id) if known(&id) => drop(set.default_accounts.insert(provider, id)),
+                        Some(_) => {
+                            wrong(
+                                format!("default_accounts.{provider:.64}"),
+                                "you have no such account at this provider",
+                            );
+                        }
+                        None => drop(set.default_accounts.remove(&provider)),
+                    }
+                }
+            }
+            Some(None) => set.default_accounts.clear(),
+            None => {}
         }
         if errors.is_empty() {
             return Ok(());
@@ -193,12 +224,11 @@ pub async fn update_preferences(
     principal.require("profile")?;
     let user = principal.user_id.as_str();
     let mut tx = app.db.write().await?;
-    // Two patches at once would each put back what the other changed.
-    db::state::lock(&mut tx, &format!("preferences:{user}")).await?;
+    preferences::lock(&mut tx, user).await?;
     let row = db::preferences::find(&mut *tx, user).await?;
     let before = Preferences::parse(row.as_ref());
     let mut set = before.clone();
-    patch.apply(&mut set)?;
+    patch.apply(&mut set, &db::accounts::visible(&mut *tx, user).await?)?;
     if set != before {
         let mut row = row.unwrap_or_default();
         if set.records_history() && !before.records_history() {
@@ -210,5 +240,6 @@ pub async fn update_preferences(
         events::emit(&mut tx, Event { kind, subject: Some(user), user: Some(user), data: json!({}) }).await?;
     }
     tx.commit().await?;
+    app.recent_accounts.forget();
     Ok(Json(set.into()))
 }

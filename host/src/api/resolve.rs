@@ -27,54 +27,27 @@ use crate::{
 /// Questions that one request may ask.
 const MAX_QUERIES: usize = 50;
 
-/// One text or a list of them.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(untagged)]
-pub enum OneOrMany {
-    /// None.
-    #[default]
-    None,
-    /// One.
-    One(String),
-    /// Several.
-    Many(Vec<String>),
-}
-
-impl OneOrMany {
-    fn texts(&self) -> &[String] {
-        match self {
-            Self::None => &[],
-            Self::One(text) => std::slice::from_ref(text),
-            Self::Many(texts) => texts,
-        }
-    }
-}
-
 /// What to find: 50 addresses and codes at most.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"urls": ["https://music.example.org/track/1"], "isrc": "GBAYK9700123"}))]
+#[schema(example = json!({"urls": ["https://music.example.org/track/1"], "isrc": ["GBAYK9700123"]}))]
 pub struct ResolveRequest {
     /// Item URIs, also as services write them.
     #[serde(default)]
     #[garde(skip)]
-    #[schema(value_type = Vec<String>)]
-    uris: OneOrMany,
+    uris: Vec<String>,
     /// Web addresses.
     #[serde(default)]
     #[garde(skip)]
-    #[schema(value_type = Vec<String>)]
-    urls: OneOrMany,
+    urls: Vec<String>,
     /// International Standard Recording Codes.
     #[serde(default)]
     #[garde(skip)]
-    #[schema(value_type = Vec<String>)]
-    isrc: OneOrMany,
+    isrc: Vec<String>,
     /// MusicBrainz recording ids.
     #[serde(default)]
     #[garde(skip)]
-    #[schema(value_type = Vec<String>)]
-    mbid: OneOrMany,
+    mbid: Vec<String>,
 }
 
 /// One question.
@@ -93,14 +66,14 @@ impl ResolveRequest {
     fn queries(&self) -> ApiResult<Vec<Asked>> {
         let mut queries = Vec::new();
         let mut errors = Vec::new();
-        let lists: [(&str, &OneOrMany, Read); 4] = [
+        let lists: [(&str, &Vec<String>, Read); 4] = [
             ("uris", &self.uris, |text| Some(Asked::Uri(text.to_owned()))),
             ("urls", &self.urls, |text| web_address(text).map(Asked::Url)),
             ("isrc", &self.isrc, |text| clean::isrc_of(text).map(Asked::Isrc)),
             ("mbid", &self.mbid, |text| clean::mbid_of(text).map(Asked::Mbid)),
         ];
         for (name, list, read) in lists {
-            for (n, text) in list.texts().iter().enumerate() {
+            for (n, text) in list.iter().enumerate() {
                 let fits = !text.trim().is_empty() && text.len() <= 2000 && !text.chars().any(char::is_control);
                 match Some(text).filter(|_| fits).and_then(|text| read(text.trim())) {
                     Some(query) => queries.push(query),
@@ -170,13 +143,21 @@ pub struct ResolveError {
     provider: String,
     /// The stable code; `budget_deferred` for what would take more questions to providers than one request may ask.
     code: String,
+    /// The provider's own code, where it named one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_code: Option<String>,
     /// One sentence for people.
     detail: String,
 }
 
 impl ResolveError {
     fn new(provider: &str, error: &ApiError) -> Self {
-        Self { provider: provider.to_owned(), code: error.code().to_owned(), detail: error.detail().to_owned() }
+        Self {
+            provider: provider.to_owned(),
+            code: error.code().to_owned(),
+            provider_code: error.provider_code().map(str::to_owned),
+            detail: error.detail().to_owned(),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     AppState,
-    accounts::Account,
+    accounts::{self, Account},
     auth::Principal,
     db::{
         items,
@@ -125,9 +125,7 @@ pub async fn start_sync(
     let scope = Scope::of(&app, &principal).await?;
     let mut chosen: Vec<&Account> = Vec::new();
     for id in &request.accounts {
-        let account = scope.account(id);
-        let missing = || ApiError::not_found("account_not_found", format!("you have no account {id:.64}"));
-        chosen.push(account.ok_or_else(missing)?);
+        chosen.push(scope.account(id).ok_or_else(accounts::not_found)?);
     }
     if request.accounts.is_empty() {
         chosen.extend(scope.accounts());
@@ -188,10 +186,11 @@ pub struct SyncRun {
     provider: String,
     /// The job that did it.
     job_id: String,
-    /// `running`; `applied`; `held`: what it would remove waits for confirmation; or `failed`.
-    #[schema(example = "applied")]
+    /// Where it stands.
+    #[schema(value_type = RunState)]
     state: String,
-    /// `complete` or `partial`, once it ended. A partial run removes nothing.
+    /// How complete it was, once it ended.
+    #[schema(value_type = Option<Completeness>)]
     completeness: Option<String>,
     /// Why it is partial or failed.
     code: Option<String>,
@@ -205,6 +204,19 @@ pub struct SyncRun {
     started_at: String,
     /// RFC 3339 UTC.
     finished_at: Option<String>,
+}
+
+/// How much of a library a read of it saw, as the document describes it.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "the database keeps the words themselves")]
+pub(crate) enum Completeness {
+    /// All of it.
+    Complete,
+    /// Not all of it. Such a read removes nothing.
+    Partial,
+    /// Nothing that could be used.
+    Failed,
 }
 
 /// What a run did.
@@ -394,12 +406,7 @@ pub async fn apply_sync_run(
     let scope = Scope::of(&app, &principal).await?;
     let run = find(&app, &scope, &id).await?;
     let account = scope.account(&run.account_id).ok_or_else(|| ApiError::internal("a run without an account"))?;
-    if account.owner.is_none() && !principal.is_admin() {
-        return Err(ApiError::forbidden(
-            "admin_required",
-            "only admins may remove from a library that all users share",
-        ));
-    }
+    accounts::check_may_change(account, &principal)?;
     apply(&app, account, &run.id).await?;
     let run = find(&app, &scope, &id).await?;
     Ok(Json(detail(&app, &scope, run).await?))

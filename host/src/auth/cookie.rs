@@ -86,6 +86,11 @@ pub async fn check_same_site(
     Err(ApiError::forbidden("csrf", "another site sent this request with the session's cookie; it was not done"))
 }
 
+/// Whether a page of this host, or the user by hand, had the browser ask; browsers that don't say so are very old.
+pub fn is_own_page(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin" || site == "none")
+}
+
 fn layer(config: &Config) -> CsrfLayer {
     let origin = config.server.public_url.as_ref().map(|url| url.origin().ascii_serialization());
     // A proxy may put a name of its own into Host. An origin that is none of http and https trusts nobody.

@@ -32,13 +32,16 @@ Examples:
 /// The file in the data folder that a running host holds locked.
 const LOCK_FILE: &str = "host.lock";
 
-pub(super) async fn run(config: Config) -> CliResult {
+pub(super) async fn run(mut config: Config) -> CliResult {
     telemetry::init(&config.log);
     server::raise_open_files();
     let address = config.server.listen;
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Failure::new(format!("{address} cannot be listened at: {error}; set server.listen, or stop what listens there"))
     })?;
+    // With port 0 it is the one that the system chose, which services are told to send browsers back to.
+    let address = listener.local_addr()?;
+    config.server.listen = address;
     let _locks = lock(&config)?;
     // Before the start: the default would end the process in the middle of it.
     let mut signals = Signals::listen()?;
@@ -46,7 +49,6 @@ pub(super) async fn run(config: Config) -> CliResult {
         started = App::start(config) => started.map_err(|error| Failure::new(error.to_string()))?,
         () = signals.next() => return Ok(()),
     };
-    let address = listener.local_addr()?;
     app.tasks.spawn(console::report(app.clone(), address, admin_password));
     server::serve(app.clone(), listener, asked_to_stop(signals)).await;
     app.stop().await;

@@ -35,6 +35,10 @@ pub struct Plugins {
     /// How long a plugin may take over one call of a background job, in seconds.
     #[schemars(range(min = 1, max = 3600))]
     pub job_timeout_s: u64,
+    /// How long a background job may wait for a service that asks to wait again and again while the job does not get on, in
+    /// seconds. Then it fails with `provider_throttled`.
+    #[schemars(range(min = 1, max = 31_536_000))]
+    pub max_wait_s: u64,
     /// How long a media stream may stand still, in seconds.
     #[schemars(range(min = 1, max = 600))]
     pub stream_idle_s: u64,
@@ -92,6 +96,7 @@ impl Default for Plugins {
             sandbox: if cfg!(target_os = "linux") { SandboxPolicy::Required } else { SandboxPolicy::BestEffort },
             call_timeout_s: 10,
             job_timeout_s: 60,
+            max_wait_s: 7 * 24 * 3600,
             stream_idle_s: 30,
             grace_s: 1,
             max_calls: 16,

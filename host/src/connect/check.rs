@@ -9,7 +9,7 @@ use super::step::text;
 use crate::{
     App,
     accounts::{self, Account},
-    db::{self, Tx},
+    db::{self, Tx, credentials::SignedIn},
     error::ApiResult,
     mirror::lookup,
     providers::Lane,
@@ -28,9 +28,7 @@ struct Found<'a> {
 /// # Errors
 /// Why the provider could not be asked: then nothing is known that was not known before.
 pub async fn check(app: &App, account: &Account, lane: Lane) -> ApiResult<Account> {
-    let handle = app.providers.get(&account.instance).ok_or_else(|| {
-        ProviderError::unavailable("the provider is not configured any more").with_code("provider_not_found")
-    })?;
+    let handle = app.providers.configured(&account.instance)?;
     let named = lookup::account_of(&handle, &account.id);
     let answer = match handle.call::<method::Check>(named, lane, ()).await {
         Err(error) if error.kind == ErrorKind::Unsupported => Ok(Capabilities::default()),
@@ -42,7 +40,7 @@ pub async fn check(app: &App, account: &Account, lane: Lane) -> ApiResult<Accoun
             db::accounts::checked(&mut tx, &account.id, &kept(capabilities)).await?;
             works(&mut tx, account).await?;
         }
-        Err(error) if error.kind == ErrorKind::AuthRequired => must_sign_in(&mut tx, account, &error).await?,
+        Err(error) if error.kind == ErrorKind::AuthRequired => accounts::must_sign_in(&mut tx, account, &error).await?,
         Err(error) if error.kind == ErrorKind::Restricted => {
             let code = error.code.as_deref().unwrap_or("restricted");
             let found = Found { state: "restricted", code: Some(code), detail: Some(text(&error.message, 500)) };
@@ -56,20 +54,16 @@ pub async fn check(app: &App, account: &Account, lane: Lane) -> ApiResult<Accoun
     Ok(now)
 }
 
-/// Takes note that a plugin's call said that somebody has to sign in again.
+/// Takes note that an account works, unless its credentials are known to be of no use.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn must_sign_in(tx: &mut Tx, account: &Account, error: &ProviderError) -> sqlx::Result<()> {
-    let code = error.code.as_deref().unwrap_or("auth_required");
-    accounts::auth_required(tx, account, code, &text(&error.message, 500)).await
-}
-
-async fn works(tx: &mut Tx, account: &Account) -> sqlx::Result<()> {
+pub async fn works(tx: &mut Tx, account: &Account) -> sqlx::Result<()> {
     // A plugin may have answered without a look at the credentials.
-    let dead = db::credentials::find(&mut **tx, &account.id).await?;
-    if let Some((code, dead)) = dead.as_ref().and_then(|dead| Some((dead.dead_code.as_deref()?, dead))) {
-        return accounts::auth_required(tx, account, code, dead.dead_detail.as_deref().unwrap_or_default()).await;
+    let kept = db::credentials::find(&mut **tx, &account.id).await?;
+    if let Some(SignedIn { dead_code: Some(code), dead_detail, .. }) = kept {
+        let dead = ProviderError::new(ErrorKind::AuthRequired, dead_detail.unwrap_or_default()).with_code(code);
+        return accounts::must_sign_in(tx, account, &dead).await;
     }
     set(tx, account, Found { state: "ok", code: None, detail: None }).await
 }

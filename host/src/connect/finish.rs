@@ -6,7 +6,7 @@ use serde_json::json;
 use ulid::Ulid;
 use zotify_plugin_api::SetupDone;
 
-use super::{By, Flow, Turn, end, moved_on, save, view};
+use super::{By, Flow, Turn, end, flow::view, moved_on, save};
 use crate::{
     App, AppState,
     accounts::{self, Account},
@@ -16,6 +16,11 @@ use crate::{
     events::{self, Event},
     jobs, mirror,
 };
+
+/// What whoever connects accounts of an owner, or erases what they had, holds until it is done.
+pub(crate) fn lock(instance: &str, owner: Option<&str>) -> String {
+    format!("connect:{instance}:{}", owner.unwrap_or_default())
+}
 
 pub(super) async fn finish(app: &AppState, by: &By, turn: Turn, done: SetupDone) -> ApiResult<Flow> {
     let Turn { mut row, label, .. } = turn;
@@ -54,7 +59,7 @@ async fn connect(
     done: &SetupDone,
 ) -> ApiResult<Option<(Account, bool)>> {
     let owner = if row.shared == 0 { Some(row.user_id.as_str()) } else { None };
-    db::state::lock(tx, &format!("connect:{}:{}", row.instance, owner.unwrap_or_default())).await?;
+    db::state::lock(tx, &lock(&row.instance, owner)).await?;
     let known = db::accounts::find_remote(&mut **tx, &row.instance, owner, &done.account_key).await?;
     let named = match &row.account_id {
         Some(id) => Some(db::accounts::find(&mut **tx, id).await?.ok_or_else(accounts::not_found)?),

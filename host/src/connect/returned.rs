@@ -1,9 +1,9 @@
 //! Addresses that browsers come back to from a service.
 
-use url::Url;
+use url::{Position, Url};
 use zotify_plugin_api::SetupExternal;
 
-use super::hash;
+use super::{callback, hash};
 use crate::{
     db::setup_flows::FlowRow,
     error::{ApiError, ApiResult},
@@ -22,7 +22,8 @@ pub fn state(url: &str) -> Option<String> {
     parameter(&url, "state")
 }
 
-/// The address, if it is the one that the flow's browser came back to. Its host may be another name of this one.
+/// The address, if it is the one that the flow's browser came back to: the redirect itself, or the host's own page under
+/// whatever name.
 pub(super) fn check(url: &str, row: &FlowRow, external: &SetupExternal) -> ApiResult<Url> {
     let wrong = || {
         let detail = "this is not where the service sends the browser; paste the whole address that it ended at";
@@ -30,8 +31,8 @@ pub(super) fn check(url: &str, row: &FlowRow, external: &SetupExternal) -> ApiRe
     };
     let returned = Url::parse(url.trim()).ok().filter(|_| url.len() <= MAX).ok_or_else(wrong)?;
     let mut redirect = Url::parse(&external.redirect).map_err(ApiError::internal)?;
-    let callback = format!("/api/auth/{}/callback", row.instance);
-    if !["http", "https"].contains(&returned.scheme()) || !returned.path().ends_with(&callback) {
+    let is_page = ["http", "https"].contains(&returned.scheme()) && returned.path().ends_with(&callback(&row.instance));
+    if !is_page && !is_same(&returned, &redirect) {
         return Err(wrong());
     }
     let state = parameter(&returned, "state");
@@ -43,7 +44,12 @@ pub(super) fn check(url: &str, row: &FlowRow, external: &SetupExternal) -> ApiRe
     Ok(redirect)
 }
 
+/// Whether two addresses differ in nothing but what stands after the path.
+fn is_same(one: &Url, other: &Url) -> bool {
+    one[..Position::AfterPath] == other[..Position::AfterPath]
+}
+
 /// Whether somebody refused at the service (RFC 6749 §4.1.2.1).
-pub(super) fn is_denied(url: &Url) -> bool {
+pub fn is_denied(url: &Url) -> bool {
     parameter(url, "error").is_some_and(|error| error == "access_denied")
 }

@@ -1,17 +1,17 @@
 //! Steps of a flow: what a plugin may answer, and how it is kept.
 
-use super::{
-    COME_BACK, Deserialize, Flow, FlowRow, ProviderError, Serialize, SetupStep, Step, Turn, Value, WHOLE, form, hash,
-    save,
-};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use url::Url;
+use zotify_plugin_api::{ErrorKind, ProviderError, SetupDone, SetupExternal, SetupForm, SetupProgress, SetupStep};
+
+use super::{COME_BACK, Flow, Step, Turn, WHOLE, form, hash, public_redirect, save};
 use crate::{
     App,
     api::rfc3339,
-    db::{self, now_ms},
+    db::{self, now_ms, setup_flows::FlowRow},
     error::{ApiError, ApiResult},
 };
-use url::Url;
-use zotify_plugin_api::{ErrorKind, SetupDone, SetupExternal, SetupForm, SetupProgress};
 
 /// The longest text that a step remembers, and the longest credentials, in bytes.
 const MAX_SECRET: usize = 64 << 10;
@@ -60,15 +60,14 @@ impl Stored {
                 Step::Form { title, help, schema, error, values: self.values.clone() }
             }
             SetupStep::External(SetupExternal { url, redirect, help, .. }) => {
-                let public = app.config.server.public_url.as_ref().map(Url::as_str);
-                let paste_back = public.is_none_or(|public| !redirect.starts_with(public));
+                let paste_back = public_redirect(&app.config, &row.instance).as_ref() != Some(&redirect);
                 Step::External { url, redirect, help, paste_back }
             }
             SetupStep::Progress(SetupProgress { message, code, url, poll_after_ms, .. }) => {
                 Step::Progress { message, code, url, poll_after_ms, expires_at: rfc3339(row.expires_at) }
             }
             // Neither is ever kept.
-            _ => Step::Done { account_id: row.result.clone().unwrap_or_default() },
+            _ => Step::Done { account: row.result.clone().unwrap_or_default() },
         }
     }
 }
@@ -108,14 +107,15 @@ pub(super) async fn keep(app: &App, turn: Turn, state: &str, step: SetupStep) ->
     save(app, row).await
 }
 
-/// The credentials of an account that signs in again, where they can still be read.
+/// The credentials of an account that signs in again. Those that can't be read any more are none: signing in mends that.
 pub(super) async fn credentials(app: &App, account: &str) -> ApiResult<Option<String>> {
     let Some(sealed) = db::credentials::sealed(app.db.read(), account).await? else { return Ok(None) };
-    let plain = app.secrets.open(&db::credentials::context(account), &sealed).map_err(ApiError::internal)?;
-    Ok(String::from_utf8(plain).ok())
+    let opened = app.secrets.open(&db::credentials::context(account), &sealed);
+    let plain = opened.inspect_err(|error| tracing::warn!(account, "credentials that can't be read: {error}")).ok();
+    Ok(plain.and_then(|plain| String::from_utf8(plain).ok()))
 }
 
-/// A step as it may be kept and shown. `redirects` are those that the plugin was told of.
+/// A step as it may be kept and shown. `redirects` are those that the plugin was told of, and what its settings say.
 pub(super) fn checked(step: SetupStep, redirects: &[String]) -> Result<SetupStep, ProviderError> {
     if memory(&step).is_some_and(|memory| memory.len() > MAX_SECRET) {
         return Err(broken("remembers too much"));

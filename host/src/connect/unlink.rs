@@ -14,6 +14,7 @@ use crate::{
     error::{ApiError, ApiResult},
     jobs,
     mirror::lookup,
+    preferences,
     providers::Lane,
 };
 
@@ -37,6 +38,7 @@ pub async fn unlink(app: &AppState, principal: &Principal, origin: &Origin, id: 
         return Err(accounts::not_found());
     }
     db::credentials::delete(&mut tx, &account.id).await?;
+    preferences::forget_account(&mut tx, &account.id).await?;
     let stopped = jobs::unlink::cancel_others(&mut tx, &account.id).await?;
     jobs::unlink::enqueue(&mut tx, &account).await?;
     let data = json!({ "account": account.id, "provider": account.instance, "shared": account.owner.is_none() });
@@ -52,6 +54,7 @@ pub async fn unlink(app: &AppState, principal: &Principal, origin: &Origin, id: 
     accounts::tell(&mut tx, &account, "account.unlinked", json!({})).await?;
     tx.commit().await?;
     app.recent_accounts.forget();
+    app.catalogue.forget_account(&account.id);
     stopped.iter().for_each(|job| app.jobs.stop(job));
     app.jobs.wake();
     Ok(())

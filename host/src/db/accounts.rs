@@ -51,15 +51,28 @@ macro_rules! select {
         select!($condition, "")
     };
     ($condition:literal, $rest:literal) => {
+        select!("unlinked_at IS NULL", $condition, $rest)
+    };
+    ($linked:literal, $condition:literal, $rest:literal) => {
         concat!(
             "SELECT id, instance, owner, label, state, state_code, state_detail, sync_token, completeness, \
              last_pull_at, last_complete_at, remote_key, capabilities, checked_at, pull_every_s, next_pull_at, \
-             created_at, updated_at FROM accounts WHERE unlinked_at IS NULL AND (",
+             created_at, updated_at FROM accounts WHERE ",
+            $linked,
+            " AND (",
             $condition,
             ") ",
             $rest
         )
     };
+}
+
+/// Those that are being erased.
+///
+/// # Errors
+/// When the database fails.
+pub async fn unlinked(db: impl AnyExecutor<'_>) -> sqlx::Result<Vec<Account>> {
+    sqlx::query_as(select!("unlinked_at IS NOT NULL", "TRUE", "ORDER BY id")).fetch_all(db).await
 }
 
 /// Adds a shared account where the instance has none.
@@ -390,13 +403,4 @@ pub async fn capabilities(db: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<Op
         .fetch_optional(db)
         .await?;
     Ok(found.flatten())
-}
-
-/// Whether the service takes the account's credentials no more.
-///
-/// # Errors
-/// When the database fails.
-pub async fn is_dead(db: impl AnyExecutor<'_>, id: &str) -> sqlx::Result<bool> {
-    let dead = "SELECT COUNT(*) FROM account_credentials WHERE account_id = $1 AND dead_code IS NOT NULL";
-    Ok(sqlx::query_scalar::<_, i64>(dead).bind(id.to_owned()).fetch_one(db).await? > 0)
 }

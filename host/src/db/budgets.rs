@@ -2,7 +2,7 @@
 
 use sqlx::{FromRow, any::AnyExecutor};
 
-use super::Tx;
+use super::{Tx, query::Sql};
 
 /// What is known of a key.
 #[derive(Clone, Debug, Default, FromRow)]
@@ -58,6 +58,14 @@ pub async fn find(db: impl AnyExecutor<'_>, instance: &str, key: &str) -> sqlx::
     .bind(key.to_owned())
     .fetch_optional(db)
     .await
+}
+
+/// How many keys of an instance are known.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count(db: impl AnyExecutor<'_>, instance: &str) -> sqlx::Result<i64> {
+    sqlx::query_scalar("SELECT COUNT(*) FROM budgets WHERE instance = $1").bind(instance.to_owned()).fetch_one(db).await
 }
 
 /// Until when and why no request may be sent that would use these keys up; nothing where one may.
@@ -200,7 +208,8 @@ pub async fn uses(db: impl AnyExecutor<'_>, instance: &str, key: &str, oldest: i
     .await
 }
 
-/// The requests since an hour, by hour: of all, or those of one account that nobody waited for.
+/// The requests since an hour, by hour: of all or of one account, and only those that nobody waited for where that is
+/// wanted.
 ///
 /// # Errors
 /// When the database fails.
@@ -210,9 +219,10 @@ pub async fn hours(
     key: &str,
     oldest: i64,
     account: Option<&str>,
+    in_background: bool,
 ) -> sqlx::Result<Vec<(i64, i64)>> {
     sqlx::query_as(
-        "SELECT hour, CAST(SUM(CASE WHEN CAST($4 AS TEXT) IS NULL THEN used ELSE background END) AS BIGINT)
+        "SELECT hour, CAST(SUM(CASE WHEN $5 = 0 THEN used ELSE background END) AS BIGINT)
          FROM budget_use
          WHERE instance = $1 AND key = $2 AND hour >= $3 AND (CAST($4 AS TEXT) IS NULL OR account_id = $4)
          GROUP BY hour ORDER BY hour",
@@ -221,6 +231,7 @@ pub async fn hours(
     .bind(key.to_owned())
     .bind(oldest)
     .bind(account.map(str::to_owned))
+    .bind(i64::from(in_background))
     .fetch_all(db)
     .await
 }
@@ -243,28 +254,62 @@ pub async fn note_keys(tx: &mut Tx, instance: &str, account: &str, keys: &Keys) 
     Ok(())
 }
 
-/// The keys that an account uses up; nothing before its first request.
-///
-/// # Errors
-/// When the database fails.
-pub async fn keys_of(db: impl AnyExecutor<'_>, instance: &str, account: &str) -> sqlx::Result<Option<Keys>> {
-    sqlx::query_as(
-        "SELECT budget_window AS \"window\", budget_quota AS quota FROM accounts
-         WHERE id = $1 AND instance = $2 AND budget_window IS NOT NULL",
-    )
-    .bind(account.to_owned())
-    .bind(instance.to_owned())
-    .fetch_optional(db)
-    .await
+/// What is known of one of the keys that an account uses up.
+#[derive(Clone, Debug, FromRow)]
+pub struct OfAccount {
+    /// The account.
+    pub account_id: String,
+    /// Not 0: it is the key of the window.
+    pub is_window: i64,
+    /// What is known of it; as if it were new where that is nothing.
+    #[sqlx(flatten)]
+    pub budget: Budget,
 }
 
-/// All keys that accounts of an instance use up, each with the number of accounts.
+/// What is known of the keys that accounts use up: nothing of accounts that were not asked about yet.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn keys_of_instance(db: impl AnyExecutor<'_>, instance: &str) -> sqlx::Result<Vec<(String, String, i64)>> {
+pub async fn of_accounts(db: impl AnyExecutor<'_>, accounts: &[&str]) -> sqlx::Result<Vec<OfAccount>> {
+    let mut sql = Sql::new(
+        "SELECT a.id AS account_id, CAST(CASE WHEN b.key = a.budget_window THEN 1 ELSE 0 END AS BIGINT) AS is_window,
+           COALESCE(b.window_at, 0) AS window_at, COALESCE(b.window_used, 0) AS window_used,
+           COALESCE(b.window_before, 0) AS window_before, b.blocked_until, b.blocked_code,
+           COALESCE(b.strikes, 0) AS strikes
+         FROM accounts a
+         LEFT JOIN budgets b ON b.instance = a.instance AND b.key IN (a.budget_window, a.budget_quota)
+         WHERE a.budget_window IS NOT NULL AND a.id IN ",
+    );
+    sql.bind_list(accounts.iter().map(|&id| id.to_owned()));
+    sql.query().fetch_all(db).await?.iter().map(OfAccount::from_row).collect()
+}
+
+/// The requests since an hour (Unix time in hours) that count as those of accounts: by account and hour, oldest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn hours_of_accounts(
+    db: impl AnyExecutor<'_>,
+    accounts: &[&str],
+    oldest: i64,
+) -> sqlx::Result<Vec<(String, i64, i64)>> {
+    let mut sql = Sql::new(
+        "SELECT a.id, u.hour, CAST(SUM(u.used) AS BIGINT)
+         FROM accounts a JOIN budget_use u ON u.instance = a.instance AND u.key = a.budget_quota
+         WHERE u.hour >= ",
+    );
+    sql.bind(oldest).push(" AND a.id IN ").bind_list(accounts.iter().map(|&id| id.to_owned()));
+    sql.push(" GROUP BY a.id, u.hour ORDER BY u.hour");
+    sql.query().fetch_all(db).await?.iter().map(FromRow::from_row).collect()
+}
+
+/// What accounts of an instance share, at most 100: one of the accounts, and how many there are.
+///
+/// # Errors
+/// When the database fails.
+pub async fn sharers(db: impl AnyExecutor<'_>, instance: &str) -> sqlx::Result<Vec<(String, i64)>> {
     sqlx::query_as(
-        "SELECT budget_window, budget_quota, CAST(COUNT(*) AS BIGINT) FROM accounts
+        "SELECT MIN(id), CAST(COUNT(*) AS BIGINT) FROM accounts
          WHERE instance = $1 AND budget_window IS NOT NULL
          GROUP BY budget_window, budget_quota ORDER BY budget_quota, budget_window LIMIT 100",
     )

@@ -95,6 +95,20 @@ pub async fn find_unfinished(tx: &mut Tx, dedupe_key: &str) -> sqlx::Result<Opti
     .await
 }
 
+/// The job with this key that runs; else the next that is to.
+///
+/// # Errors
+/// When the database fails.
+pub async fn under_way(db: impl AnyExecutor<'_>, dedupe_key: &str) -> sqlx::Result<Option<JobRow>> {
+    sqlx::query_as(select!(
+        "WHERE dedupe_key = $1 AND state IN ('queued', 'waiting', 'running')
+         ORDER BY CASE state WHEN 'running' THEN 0 ELSE 1 END, run_at, id LIMIT 1"
+    ))
+    .bind(dedupe_key.to_owned())
+    .fetch_optional(db)
+    .await
+}
+
 /// The job with this key that has yet to start.
 ///
 /// # Errors
@@ -297,4 +311,20 @@ pub async fn forget_finished(tx: &mut Tx, before: i64, limit: i64) -> sqlx::Resu
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected())
+}
+
+/// Whether a job of a kind whose payload names something has yet to end.
+///
+/// # Errors
+/// When the database fails.
+pub async fn is_under_way(tx: &mut Tx, kind: &str, named: &str) -> sqlx::Result<bool> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT CAST(COUNT(*) AS BIGINT) FROM jobs
+         WHERE kind = $1 AND state IN ('queued', 'waiting', 'running') AND payload LIKE '%' || $2 || '%'",
+    )
+    .bind(kind.to_owned())
+    .bind(named.to_owned())
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(count > 0)
 }

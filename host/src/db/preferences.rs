@@ -30,6 +30,17 @@ pub async fn find(db: impl AnyExecutor<'_>, user_id: &str) -> sqlx::Result<Optio
         .await
 }
 
+/// The users whose preferences hold a text.
+///
+/// # Errors
+/// When the database fails.
+pub async fn naming(db: impl AnyExecutor<'_>, text: &str) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar("SELECT user_id FROM user_preferences WHERE doc LIKE '%' || $1 || '%' ORDER BY user_id")
+        .bind(text.to_owned())
+        .fetch_all(db)
+        .await
+}
+
 /// Sets a user's preferences.
 ///
 /// # Errors

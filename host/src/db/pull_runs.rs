@@ -118,14 +118,21 @@ pub async fn list<'e>(
     sql.query().fetch_all(db).await?.iter().map(run).collect()
 }
 
-/// Ends what a job that gave up left behind. Pulls of one account never run at once.
+/// Ends what a job that gave up left behind.
 pub async fn end_abandoned(tx: &mut Tx, account: &str) -> sqlx::Result<()> {
+    give_up(tx, account, "interrupted", "its job ended before it did").await
+}
+
+/// Lets an account's run fail. Pulls of one account never run at once.
+pub async fn give_up(tx: &mut Tx, account: &str, code: &str, detail: &str) -> sqlx::Result<()> {
     sqlx::query(
-        "UPDATE pull_runs SET state = 'failed', code = 'interrupted', detail = 'its job ended before it did',
-            finished_at = $2 WHERE account_id = $1 AND state = 'running'",
+        "UPDATE pull_runs SET state = 'failed', code = $3, detail = $4, finished_at = $2
+         WHERE account_id = $1 AND state = 'running'",
     )
     .bind(account.to_owned())
     .bind(now_ms())
+    .bind(code.to_owned())
+    .bind(detail.to_owned())
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -78,3 +78,64 @@ pub async fn lock(tx: &mut Tx, name: &str) -> sqlx::Result<()> {
     }
     Ok(())
 }
+
+/// Where a lease is kept.
+fn lease_key(name: &str) -> String {
+    format!("lease.{name}")
+}
+
+/// Takes a lease of this name for `holder`, where nobody has it or its last sign of life is `lasts_ms` milliseconds old;
+/// answers whether that was so.
+///
+/// # Errors
+/// When the database fails.
+pub async fn take_lease(tx: &mut Tx, name: &str, holder: &str, lasts_ms: i64) -> sqlx::Result<bool> {
+    let now = clock::now(tx).await?;
+    let done = sqlx::query(
+        "INSERT INTO host_state (key, value, updated_at) VALUES ($1, $2, $3)
+         ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at
+           WHERE host_state.updated_at <= $4",
+    )
+    .bind(lease_key(name))
+    .bind(holder.as_bytes().to_vec())
+    .bind(now)
+    .bind(now - lasts_ms)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Gives a sign of life of a lease that still is the holder's.
+///
+/// # Errors
+/// When the database fails.
+pub async fn renew_lease(tx: &mut Tx, name: &str, holder: &str) -> sqlx::Result<()> {
+    sqlx::query("UPDATE host_state SET updated_at = $3 WHERE key = $1 AND value = $2")
+        .bind(lease_key(name))
+        .bind(holder.as_bytes().to_vec())
+        .bind(clock::now(tx).await?)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Ends a lease that still is the holder's.
+///
+/// # Errors
+/// When the database fails.
+pub async fn end_lease(tx: &mut Tx, name: &str, holder: &str) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM host_state WHERE key = $1 AND value = $2")
+        .bind(lease_key(name))
+        .bind(holder.as_bytes().to_vec())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Forgets leases without a sign of life since a time (Unix milliseconds): those of nodes that are gone.
+///
+/// # Errors
+/// When the database fails.
+pub async fn forget_leases(tx: &mut Tx, before: i64) -> sqlx::Result<()> {
+    remove_old(tx, "lease.", before).await
+}

@@ -1,10 +1,8 @@
 //! `account.check` asks a service about an account.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
-use super::{Enqueue, Job, JobContext, JobError, pull::started};
+use super::{Code, Enqueue, Job, JobContext, JobError, pull::started};
 use crate::{
     accounts::{self, Account},
     connect,
@@ -27,13 +25,7 @@ register_job!(CheckAccount);
 /// # Errors
 /// When the database fails.
 pub async fn enqueue(tx: &mut Tx, account: &Account) -> sqlx::Result<()> {
-    let options = Enqueue {
-        user: account.owner.clone(),
-        subject: Some(account.instance.clone()),
-        dedupe_key: Some(format!("account.check:{}", account.id)),
-        delay: Duration::ZERO,
-        priority: 1,
-    };
+    let options = Enqueue { priority: 1, ..Enqueue::of_account(CheckAccount::NAME, account) };
     super::enqueue(tx, &CheckAccount { account_id: account.id.clone() }, options).await.map(drop)
 }
 
@@ -48,7 +40,7 @@ impl Job for CheckAccount {
             checked = connect::check::check(&ctx.app, &account, Lane::Job) => match checked {
                 Ok(_) => Ok(()),
                 Err(error) => {
-                    let (code, detail) = (error.code().to_owned(), error.detail().to_owned());
+                    let (code, detail) = (Code::from(&error), error.detail().to_owned());
                     Err(JobError::Retry { after: None, code, detail })
                 }
             },

@@ -46,5 +46,8 @@ pub async fn clear(app: &AppState, now: i64) -> sqlx::Result<()> {
         budgets = budgets && budget::forget(&mut tx, now, BATCH).await? > 0;
         tx.commit().await?;
     }
+    let mut tx = app.db.write().await?;
+    db::state::forget_leases(&mut tx, now - DAY).await?;
+    tx.commit().await?;
     privacy::clear(app, now).await
 }

@@ -1,7 +1,10 @@
 //! What a running job is given.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -36,13 +39,24 @@ pub struct JobContext {
     pub(super) checkpoint: Option<String>,
     pub(super) cancelled: CancellationToken,
     pub(super) reported: Mutex<Option<Instant>>,
+    /// Milliseconds that were waited out.
+    pub(super) waited: AtomicU64,
 }
 
 impl JobContext {
     /// One that no runner made, for tests of jobs.
     #[cfg(test)]
     pub(crate) fn for_tests(app: AppState, id: JobId, owner: &str, cancelled: CancellationToken) -> Self {
-        Self { app, id, user_id: None, owner: owner.into(), checkpoint: None, cancelled, reported: Mutex::new(None) }
+        Self {
+            app,
+            id,
+            user_id: None,
+            owner: owner.into(),
+            checkpoint: None,
+            cancelled,
+            reported: Mutex::new(None),
+            waited: AtomicU64::new(0),
+        }
     }
 
     /// What an earlier run of this job saved last. None on the first run, and where this version can't read it.
@@ -109,13 +123,18 @@ impl JobContext {
     }
 
     /// Waits where a service asks to, if that is worth it in the middle of something that would have to start over: at most
-    /// a minute. Answers whether to ask again.
+    /// a minute, and all such waits together as long as `plugins.max_wait_s` says. Answers whether to ask again.
     ///
     /// # Errors
     /// [`JobError::Cancelled`].
     pub async fn wait_out(&self, error: &ProviderError) -> Result<bool, JobError> {
         let wait = error.retry_after_ms.map(Duration::from_millis).filter(|wait| *wait <= WAIT_OUT);
         let Some(wait) = wait.filter(|_| error.kind == ErrorKind::RateLimited) else { return Ok(false) };
+        let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let waited = self.waited.fetch_add(ms, Ordering::Relaxed).saturating_add(ms);
+        if waited > self.app.config.plugins.max_wait_s.saturating_mul(1000) {
+            return Ok(false);
+        }
         tokio::select! {
             () = self.cancelled.cancelled() => Err(JobError::Cancelled),
             () = tokio::time::sleep(wait) => Ok(true),

@@ -85,6 +85,7 @@ impl Erase {
         events::emit(&mut tx, Event { kind: "privacy.erased", subject: None, user: None, data }).await?;
         tx.commit().await?;
         ctx.app.recent_accounts.forget();
+        ctx.app.catalogue.forget_all();
         Ok(())
     }
 }

@@ -4,7 +4,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashSet, time::Duration};
+use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -80,13 +80,7 @@ register_job!(PullLikes);
 /// # Errors
 /// When the database fails.
 pub async fn enqueue_pull(tx: &mut Tx, account: &Account) -> sqlx::Result<()> {
-    let options = Enqueue {
-        user: account.owner.clone(),
-        subject: Some(account.instance.clone()),
-        dedupe_key: Some(format!("likes.pull:{}", account.id)),
-        delay: Duration::ZERO,
-        priority: 0,
-    };
+    let options = Enqueue::of_account(PullLikes::NAME, account);
     super::enqueue(tx, &PullLikes { account_id: account.id.clone() }, options).await.map(drop)
 }
 

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use zotify_plugin_api::{Episode, ErrorKind, Item, Kind, Play, ProviderError, Track, Uri, capability, method};
+use zotify_plugin_api::{Episode, Item, Kind, Play, Track, Uri, capability, method};
 
 use super::{Enqueue, Job, JobContext, JobError, likes::owned, pull::started};
 use crate::{
     accounts::Account,
     api::rfc3339,
     db::{self, Tx, items, now_ms, plays::PlayRow},
+    error::is_lost,
     mirror::lookup,
     providers::Lane,
     register_job,
@@ -93,10 +94,6 @@ async fn checkpoint(ctx: &JobContext, telling: bool) -> Result<(), JobError> {
     let mut tx = ctx.app.db.write().await?;
     ctx.save_checkpoint(&mut tx, &telling).await?;
     Ok(tx.commit().await?)
-}
-
-fn is_lost(error: &ProviderError) -> bool {
-    matches!(error.kind, ErrorKind::Timeout | ErrorKind::Crashed | ErrorKind::Panicked | ErrorKind::Cancelled)
 }
 
 fn unknown() -> JobError {

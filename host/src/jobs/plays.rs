@@ -1,7 +1,5 @@
 //! `history.pull` takes over what an account played at its provider.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use ulid::Ulid;
@@ -19,7 +17,7 @@ use crate::{
     events::{self, Event},
     likes::{own_item, remember},
     mirror::{clean, lookup},
-    preferences::Preferences,
+    preferences::{self, Preferences},
     providers::Lane,
     register_job,
 };
@@ -45,13 +43,7 @@ register_job!(PullPlays);
 /// # Errors
 /// When the database fails.
 pub async fn enqueue(tx: &mut Tx, account: &Account) -> sqlx::Result<()> {
-    let options = Enqueue {
-        user: account.owner.clone(),
-        subject: Some(account.instance.clone()),
-        dedupe_key: Some(format!("history.pull:{}", account.id)),
-        delay: Duration::ZERO,
-        priority: 0,
-    };
+    let options = Enqueue::of_account(PullPlays::NAME, account);
     super::enqueue(tx, &PullPlays { account_id: account.id.clone() }, options).await.map(drop)
 }
 
@@ -67,7 +59,7 @@ impl Job for PullPlays {
         let taken = db::plays::taken_until(ctx.app.db.read(), &account.id).await?;
         let plays = read(&ctx, &account, taken).await?;
         let mut tx = ctx.app.db.write().await?;
-        db::state::lock(&mut tx, &format!("preferences:{user}")).await?;
+        preferences::lock(&mut tx, &user).await?;
         ctx.hold(&mut tx).await?;
         // It may have been turned off meanwhile, or off and on again.
         let row = db::preferences::find(&mut *tx, &user).await?;

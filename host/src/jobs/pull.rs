@@ -65,14 +65,17 @@ struct Checkpoint {
     step: Step,
     /// Where the step goes on.
     cursor: Option<String>,
-    /// What the last complete run named.
+    /// What a run named last.
     since: Option<String>,
     /// Whether nothing was known of the account before.
     first: bool,
     listing: Listing,
     sync_token: Option<String>,
-    /// Why the run did not see everything.
+    /// Why the run did not see the whole library.
     partial: Option<(String, String)>,
+    /// Why it did not see all playlists.
+    #[serde(default)]
+    partial_playlists: Option<(String, String)>,
     /// Items that are as they were, by the plugin, and that the mirror does not have.
     unknown: u64,
     pages: u64,
@@ -243,16 +246,16 @@ impl Pull {
         let mut tx = self.ctx.app.db.write().await?;
         self.ctx.hold(&mut tx).await?;
         let Some(account) = crate::db::accounts::find(&mut *tx, &self.account.id).await? else { return Ok(()) };
-        if account.state == "ok" || crate::db::accounts::is_dead(&mut *tx, &account.id).await? {
-            return Ok(());
-        }
-        accounts::set_state(&mut tx, &account.id, "ok", None, None).await?;
+        connect::check::works(&mut tx, &account).await?;
         tx.commit().await?;
         self.ctx.app.recent_accounts.forget();
         Ok(())
     }
 
     async fn playlists_page(&mut self) -> Result<(), JobError> {
+        if self.at.cursor.is_none() {
+            self.at.partial_playlists = None;
+        }
         let request = PageRequest { cursor: self.at.cursor.clone(), limit: 0 };
         let page = match self.call::<method::ListPlaylists>(request).await? {
             Ok(page) => page,
@@ -284,7 +287,7 @@ impl Pull {
         };
         if let Some(error) = reply.as_ref().err().filter(|error| error.kind == ErrorKind::AuthRequired) {
             let mut tx = self.ctx.app.db.write().await?;
-            connect::check::must_sign_in(&mut tx, &self.account, error).await?;
+            accounts::must_sign_in(&mut tx, &self.account, error).await?;
             tx.commit().await?;
             self.ctx.app.recent_accounts.forget();
         }
@@ -361,6 +364,7 @@ async fn begin(ctx: &JobContext, account: &Account) -> Result<Checkpoint, JobErr
         listing: Listing::Unknown,
         sync_token: None,
         partial: None,
+        partial_playlists: None,
         unknown: 0,
         pages: 0,
         idle: 0,
@@ -386,5 +390,5 @@ fn is_idle(page: &LibraryPage) -> bool {
 }
 
 fn fail(code: &str, detail: &str) -> JobError {
-    JobError::Fail { code: code.to_owned(), detail: detail.to_owned() }
+    JobError::Fail { code: code.into(), detail: detail.to_owned() }
 }

@@ -1,9 +1,13 @@
 //! Runs the jobs: claims what is due, keeps the lease alive, and records how each one ended.
 
-use std::{panic::AssertUnwindSafe, sync::Mutex, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Mutex, atomic::AtomicU64},
+    time::Duration,
+};
 
 use futures::FutureExt as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
     task::JoinSet,
     time::{self, Instant},
@@ -11,7 +15,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use super::{JobContext, JobError, JobKind, clear, context::clean, later};
+use super::{Code, JobContext, JobError, JobKind, clear, context::clean, later, throttled};
 use crate::{
     App, AppState,
     api::rfc3339,
@@ -164,6 +168,7 @@ async fn attempt(app: &AppState, claim: &Claim, owner: &str, token: &Cancellatio
         checkpoint: claim.checkpoint.clone(),
         cancelled: token.clone(),
         reported: Mutex::new(None),
+        waited: AtomicU64::new(0),
     };
     let work = AssertUnwindSafe((kind.run)(claim.payload.clone(), ctx)).catch_unwind();
     tokio::select! {
@@ -264,17 +269,21 @@ async fn record(
         Err(_) if stopped => lease::put_back(&mut tx, &claim.id, owner).await?,
         Err(JobError::Retry { after, code, detail }) if claim.attempts < claim.max_attempts => {
             let run_at = later(now, after.unwrap_or_else(|| backoff(claim.attempts)));
-            lease::retry(&mut tx, &claim.id, owner, run_at, &error_json(code, detail)).await?;
+            lease::retry(&mut tx, &claim.id, owner, run_at, &error_json(code, detail).to_string()).await?;
         }
         Err(JobError::Wait { after, code, detail }) => {
-            ended.wait(&mut tx, *after, &error_json(code, detail)).await?;
+            ended.wait(app, &mut tx, *after, (code, detail)).await?;
         }
         Err(JobError::Retry { code, detail, .. } | JobError::Fail { code, detail }) => {
             ended.finish(&mut tx, "failed", Some((code, detail))).await?;
         }
         Err(JobError::Cancelled) => ended.finish(&mut tx, "cancelled", None).await?,
     }
-    tx.commit().await
+    tx.commit().await?;
+    if matches!(result, Err(JobError::Wait { .. })) {
+        app.recent_accounts.forget();
+    }
+    Ok(())
 }
 
 /// A job that is over, at the time that it is.
@@ -286,23 +295,36 @@ struct Ended<'a> {
 
 impl Ended<'_> {
     /// Puts the job back until the service may be asked again. Where the service did not say when, and the job did not get
-    /// on since it was claimed, that is a failed attempt.
-    async fn wait(&self, tx: &mut Tx, after: Option<Duration>, error: &str) -> sqlx::Result<()> {
+    /// on since it was claimed, that is a failed attempt. A service that only ever asks to wait is not waited for for ever.
+    async fn wait(
+        &self,
+        app: &App,
+        tx: &mut Tx,
+        after: Option<Duration>,
+        (code, detail): (&Code, &str),
+    ) -> sqlx::Result<()> {
         let Self { claim, owner, now } = self;
-        let free = after.is_some() || lease::checkpoint(tx, &claim.id).await? != claim.checkpoint;
+        let (checkpoint, error) = lease::kept(tx, &claim.id).await?;
+        let gets_on = checkpoint != claim.checkpoint;
+        let since = throttled::waits_since(error.as_deref()).filter(|_| !gets_on).unwrap_or(*now);
+        if *now >= later(since, Duration::from_secs(app.config.plugins.max_wait_s)) {
+            let (code, detail) = throttled::reason(code, since);
+            throttled::note(app, tx, claim, &code, &detail).await?;
+            return self.finish(tx, "failed", Some((&code, &detail))).await;
+        }
+        let free = after.is_some() || gets_on;
         if !free && claim.attempts >= claim.max_attempts {
-            lease::finish(tx, &claim.id, owner, *now, "failed", Some(error)).await?;
-            return announce(tx, &claim.id, &claim.kind, "failed", claim.user_id.as_deref()).await;
+            return self.finish(tx, "failed", Some((code, detail))).await;
         }
         let run_at = later(*now, after.unwrap_or_else(|| backoff(claim.attempts)));
         let message = format!("the service asks to wait until {}", rfc3339(run_at));
-        lease::retry(tx, &claim.id, owner, run_at, error).await?;
+        lease::retry(tx, &claim.id, owner, run_at, &throttled::waiting(error_json(code, detail), since)).await?;
         lease::note_wait(tx, &claim.id, &message, free).await
     }
 
-    async fn finish(&self, tx: &mut Tx, state: &str, error: Option<(&str, &str)>) -> sqlx::Result<()> {
+    async fn finish(&self, tx: &mut Tx, state: &str, error: Option<(&Code, &str)>) -> sqlx::Result<()> {
         let Self { claim, owner, now } = self;
-        let error = error.map(|(code, detail)| error_json(code, detail));
+        let error = error.map(|(code, detail)| error_json(code, detail).to_string());
         lease::finish(tx, &claim.id, owner, *now, state, error.as_deref()).await?;
         announce(tx, &claim.id, &claim.kind, state, claim.user_id.as_deref()).await
     }
@@ -317,8 +339,12 @@ pub async fn announce(tx: &mut Tx, id: &str, kind: &str, state: &str, user: Opti
     events::emit(tx, Event { kind: "job.finished", subject: Some(id), user, data }).await.map(drop)
 }
 
-fn error_json(code: &str, detail: &str) -> String {
-    json!({ "code": clean(code), "detail": clean(detail) }).to_string()
+fn error_json(code: &Code, detail: &str) -> Value {
+    let mut error = json!({ "code": clean(code), "detail": clean(detail) });
+    if let Some(code) = &code.provider {
+        error["provider_code"] = json!(code);
+    }
+    error
 }
 
 /// How long to wait after so many attempts.

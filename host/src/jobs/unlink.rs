@@ -7,7 +7,9 @@ use tokio::time::{Instant, sleep};
 
 use super::{Enqueue, Job, JobContext, JobError, runner::announce};
 use crate::{
+    App,
     accounts::Account,
+    connect,
     db::{self, Tx, plugin_kv::Scope, unlink},
     register_job,
 };
@@ -34,16 +36,25 @@ register_job!(Unlink);
 /// # Errors
 /// When the database fails.
 pub async fn enqueue(tx: &mut Tx, account: &Account) -> sqlx::Result<()> {
-    let options = Enqueue {
-        user: account.owner.clone(),
-        subject: Some(account.instance.clone()),
-        dedupe_key: Some(format!("{}:{}", Unlink::NAME, account.id)),
-        delay: Duration::ZERO,
-        priority: 1,
-    };
+    let options = Enqueue { priority: 1, ..Enqueue::of_account(Unlink::NAME, account) };
     let job =
         Unlink { account_id: account.id.clone(), instance: account.instance.clone(), owner: account.owner.clone() };
     super::enqueue(tx, &job, options).await.map(drop)
+}
+
+/// Queues the erasure of accounts that were unlinked and whose job is gone.
+///
+/// # Errors
+/// When the database fails.
+pub async fn resume(app: &App) -> sqlx::Result<()> {
+    for account in db::accounts::unlinked(app.db.read()).await? {
+        let mut tx = app.db.write().await?;
+        if !unlink::unfinished_erasure(&mut *tx, &account.id).await? {
+            enqueue(&mut tx, &account).await?;
+        }
+        tx.commit().await?;
+    }
+    Ok(())
 }
 
 /// Asks an account's jobs to stop; answers their ids, to be told to this node's runner once that is committed.
@@ -65,12 +76,21 @@ pub async fn cancel_others(tx: &mut Tx, account_id: &str) -> sqlx::Result<Vec<St
 impl Unlink {
     async fn wait_for_jobs(&self, ctx: &JobContext) -> Result<(), JobError> {
         let until = Instant::now() + JOBS_STOP;
-        while Instant::now() < until && unlink::runs(ctx.app.db.read(), &self.account_id).await? {
-            if ctx.cancelled().run_until_cancelled(sleep(LOOK)).await.is_none() {
-                return Err(JobError::Cancelled);
+        loop {
+            // To find them takes a look at all jobs.
+            let jobs = unlink::running_jobs(ctx.app.db.read(), &self.account_id).await?;
+            if jobs.is_empty() {
+                return Ok(());
+            }
+            while unlink::any_runs(ctx.app.db.read(), &jobs).await? {
+                if Instant::now() >= until {
+                    return Ok(());
+                }
+                if ctx.cancelled().run_until_cancelled(sleep(LOOK)).await.is_none() {
+                    return Err(JobError::Cancelled);
+                }
             }
         }
-        Ok(())
     }
 
     async fn forget_notes(&self, ctx: &JobContext) -> Result<(), JobError> {
@@ -83,42 +103,36 @@ impl Unlink {
     /// What was read of the account, but for its row.
     async fn sweep(&self, ctx: &JobContext) -> Result<(), JobError> {
         let mut erased = 0;
-        for statement in unlink::OF_ACCOUNT {
-            self.repeat(ctx, statement, &self.account_id, "", &mut erased).await?;
-        }
+        while self.erase(ctx, None, &mut erased).await? {}
         let Some(owner) = &self.owner else { return Ok(()) };
-        // Whose likes and plays are of which account nobody knows: while there is another one, they stay.
-        if unlink::has_another(ctx.app.db.read(), owner, &self.instance).await? {
-            return Ok(());
-        }
-        for statement in unlink::OF_OWNER {
-            self.repeat(ctx, statement, owner, &self.instance, &mut erased).await?;
-        }
+        while self.erase(ctx, Some(owner), &mut erased).await? {}
         Ok(())
     }
 
-    async fn repeat(
-        &self,
-        ctx: &JobContext,
-        statement: &'static str,
-        id: &str,
-        instance: &str,
-        erased: &mut u64,
-    ) -> Result<(), JobError> {
-        loop {
-            if ctx.cancelled().is_cancelled() {
-                return Err(JobError::Cancelled);
+    /// Erases some rows of the account, or of what its owner has through it; answers whether there were any.
+    async fn erase(&self, ctx: &JobContext, owner: Option<&str>, erased: &mut u64) -> Result<bool, JobError> {
+        if ctx.cancelled().is_cancelled() {
+            return Err(JobError::Cancelled);
+        }
+        let mut tx = ctx.app.db.write().await?;
+        ctx.hold(&mut tx).await?;
+        let rows = match owner {
+            None => unlink::erase_of_account(&mut tx, &self.account_id, BATCH).await?,
+            Some(owner) => {
+                db::state::lock(&mut tx, &connect::finish::lock(&self.instance, Some(owner))).await?;
+                // Whose likes and plays are of which account nobody knows: while there is another one, they stay.
+                if unlink::has_another(&mut *tx, owner, &self.instance).await? {
+                    return Ok(false);
+                }
+                unlink::erase_of_owner(&mut tx, owner, &self.instance, BATCH).await?
             }
-            let mut tx = ctx.app.db.write().await?;
-            ctx.hold(&mut tx).await?;
-            let rows = unlink::erase(&mut tx, statement, id, instance, BATCH).await?;
-            tx.commit().await?;
-            if rows == 0 {
-                return Ok(());
-            }
-            *erased += rows;
+        };
+        tx.commit().await?;
+        *erased += rows;
+        if rows > 0 {
             ctx.progress(*erased, None, "erasing").await?;
         }
+        Ok(rows > 0)
     }
 }
 
@@ -136,6 +150,7 @@ impl Job for Unlink {
         db::accounts::delete(&mut tx, &self.account_id).await?;
         tx.commit().await?;
         ctx.app.recent_accounts.forget();
+        ctx.app.catalogue.forget_account(&self.account_id);
         // A plugin may have been in the middle of a call.
         self.forget_notes(&ctx).await
     }

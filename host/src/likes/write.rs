@@ -13,7 +13,7 @@ use crate::{
     accounts::Account,
     db::{self, Tx, items, likes::LikeRow},
     error::{ApiError, ApiResult},
-    jobs::{self, Enqueue, likes::WriteLikes},
+    jobs::{self, Enqueue, Job as _, likes::WriteLikes},
     library,
     mirror::lookup,
     providers::{InstanceHandle, Lane},
@@ -46,13 +46,7 @@ async fn tell_or_queue(app: &App, account: &Account, row: LikeRow) -> sqlx::Resu
 /// # Errors
 /// When the database fails.
 pub async fn enqueue(tx: &mut Tx, account: &Account, delay: Duration) -> sqlx::Result<()> {
-    let options = Enqueue {
-        user: account.owner.clone(),
-        subject: Some(account.instance.clone()),
-        dedupe_key: Some(format!("likes.write:{}", account.id)),
-        delay,
-        priority: 0,
-    };
+    let options = Enqueue { delay, ..Enqueue::of_account(WriteLikes::NAME, account) };
     jobs::enqueue(tx, &WriteLikes { account_id: account.id.clone() }, options).await.map(drop)
 }
 
@@ -72,8 +66,9 @@ pub(crate) enum Outcome {
 /// When the database fails.
 pub async fn tell(app: &App, account: &Account, lane: Lane, rows: Vec<LikeRow>) -> sqlx::Result<Option<ProviderError>> {
     let Some(user) = account.owner.as_deref() else { return Ok(None) };
-    let Some(handle) = app.providers.get(&account.instance) else {
-        return Ok(Some(ProviderError::unavailable("the provider is not configured any more")));
+    let handle = match app.providers.configured(&account.instance) {
+        Ok(handle) => handle,
+        Err(gone) => return Ok(Some(gone)),
     };
     let answer = match edit(app, account, &rows).await? {
         Some(edit) => call(&handle, account, lane, edit).await,

@@ -14,6 +14,8 @@ use crate::{
 
 /// Longer playlists are not read.
 pub const MAX_ENTRIES: usize = 20_000;
+/// Bytes of a playlist's rows: all of them are held until the playlist has been read to its end.
+const MAX_BYTES: usize = 64 << 20;
 
 /// What the pages of a playlist come to.
 #[derive(Default)]
@@ -26,6 +28,7 @@ pub struct Entries {
     pub version: Option<String>,
     /// Entries that could not be read.
     pub dropped: usize,
+    bytes: usize,
 }
 
 #[derive(Serialize)]
@@ -40,15 +43,15 @@ impl Entries {
     /// Adds a page, and answers where the next one starts.
     ///
     /// # Errors
-    /// `too_large` for a playlist of more than [`MAX_ENTRIES`].
+    /// `too_large` for a playlist of more than [`MAX_ENTRIES`], or of too many bytes.
     pub fn page(&mut self, page: PlaylistPage, instance: &str) -> Result<Option<String>, ProviderError> {
         self.dropped += page.entries.rejected.len();
         self.version = page.version.or(self.version.take());
         for entry in page.entries.rows {
             self.entry(entry, instance);
         }
-        if self.entries.len() > MAX_ENTRIES {
-            let detail = format!("it has more than {MAX_ENTRIES} entries");
+        if self.entries.len() > MAX_ENTRIES || self.bytes > MAX_BYTES {
+            let detail = format!("it has more than {MAX_ENTRIES} entries, or {} MiB of them", MAX_BYTES >> 20);
             return Err(ProviderError::new(ErrorKind::TooLarge, detail).with_code("playlist_too_long"));
         }
         Ok(page.next)
@@ -76,6 +79,7 @@ impl Entries {
         head.pop();
         head.push_str(",\"item\":");
         let item_uri = uri.map(|uri| uri.to_string());
+        self.bytes += head.len() + doc.len() + row.as_ref().map_or(0, Row::size);
         self.entries.push(Entry { entry_id: entry.entry_id, item_uri, head, doc });
         self.rows.extend(row);
     }

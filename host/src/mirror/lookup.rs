@@ -8,6 +8,7 @@ use super::{Scope, clean};
 use crate::{
     App,
     api::model,
+    cache::Catalogue,
     db::items::{self, Stored},
     error::{ApiError, ApiResult},
     providers::{InstanceHandle, Lane, State},
@@ -91,7 +92,7 @@ pub async fn fetch(app: &App, scope: &Scope, uri: &Uri) -> ApiResult<(String, It
     let Some(handle) = handle.filter(|handle| handle.state() == State::Started) else {
         return Err(item_not_found(uri));
     };
-    let item = fetch_by(app, &handle, &account_id, uri).await?;
+    let item = fetch_by(app, &handle, &account_id, uri, Lane::Interactive).await?;
     Ok((account_id, item))
 }
 
@@ -99,10 +100,10 @@ pub async fn fetch(app: &App, scope: &Scope, uri: &Uri) -> ApiResult<(String, It
 ///
 /// # Errors
 /// 404 `item_not_found`, or why the provider could not be asked.
-pub async fn fetch_by(app: &App, handle: &InstanceHandle, account_id: &str, uri: &Uri) -> ApiResult<Item> {
+pub async fn fetch_by(app: &App, handle: &InstanceHandle, account_id: &str, uri: &Uri, lane: Lane) -> ApiResult<Item> {
     let request = Get { uri: uri.clone(), locator: None };
-    let ask = handle.call::<method::GetItem>(account_of(handle, account_id), Lane::Interactive, request);
-    let key = cached_as(account_id, uri);
+    let ask = handle.call::<method::GetItem>(account_of(handle, account_id), lane, request);
+    let key = Catalogue::key(account_id, uri.as_str());
     let item = app.catalogue.items.get(&key, async { ask.await.map(Arc::new) }).await?;
     let mut item = Item::clone(&item);
     if item.uri() != uri {
@@ -110,11 +111,6 @@ pub async fn fetch_by(app: &App, handle: &InstanceHandle, account_id: &str, uri:
     }
     clean::clean(&mut item, uri.instance()).map_err(|why| senseless(uri, &why.detail))?;
     Ok(item)
-}
-
-/// What an item that an account's provider answered is remembered as.
-pub fn cached_as(account_id: &str, uri: &Uri) -> String {
-    format!("{account_id} {uri}")
 }
 
 fn senseless(uri: &Uri, why: &str) -> ApiError {

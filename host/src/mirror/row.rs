@@ -59,6 +59,15 @@ impl Row {
         Some(row)
     }
 
+    /// About how many bytes it takes.
+    pub fn size(&self) -> usize {
+        let texts = [&self.doc, &self.search_text, &self.title_key, &self.artist_key, &self.genres, &self.parent_uri];
+        let optional = [self.artwork.as_ref(), self.locator.as_ref()];
+        let optional = optional.into_iter().flatten().map(String::len).sum::<usize>();
+        let artists = self.artists.iter().map(String::len).sum::<usize>();
+        size_of::<Self>() + texts.into_iter().map(String::len).sum::<usize>() + optional + artists
+    }
+
     fn keys(item: &contract::Item, added_at: i64) -> Option<Self> {
         let mut row = Self::blank(item.uri().clone(), added_at);
         match item {

@@ -9,13 +9,16 @@ use crate::{
     auth::Principal,
     db::items::Source,
     error::{ApiError, ApiResult},
+    preferences,
     providers::State,
 };
 
-/// The accounts that a request sees: the caller's own first, then the shared ones.
+/// The accounts that a request sees: first those that the caller prefers, then the caller's own, then the shared ones.
 #[derive(Clone, Debug)]
 pub struct Scope {
     accounts: Vec<Account>,
+    /// Ids of the accounts that are meant where several at their instance could be.
+    preferred: Vec<String>,
 }
 
 impl Scope {
@@ -25,11 +28,27 @@ impl Scope {
     /// When the database fails.
     pub async fn of(app: &App, principal: &Principal) -> ApiResult<Self> {
         let user = &principal.user_id;
-        let ask = async { accounts::visible(&app.db, user).await.map(|found| Some(Arc::from(found))) };
-        let found: Option<Arc<[Account]>> = app.recent_accounts.get::<sqlx::Error>(user, ask).await?;
-        let mut accounts = found.map_or_else(Vec::new, |found| found.to_vec());
-        accounts.sort_by(|a, b| (a.owner.is_none(), &a.id).cmp(&(b.owner.is_none(), &b.id)));
-        Ok(Self { accounts })
+        let ask = async { Self::read(app, user).await.map(|scope| Some(Arc::new(scope))) };
+        let found: Option<Arc<Self>> = app.recent_accounts.get::<sqlx::Error>(user, ask).await?;
+        let scope = found.map(Arc::unwrap_or_clone);
+        Ok(scope.unwrap_or(Self { accounts: Vec::new(), preferred: Vec::new() }))
+    }
+
+    async fn read(app: &App, user: &str) -> sqlx::Result<Self> {
+        let mut accounts = accounts::visible(&app.db, user).await?;
+        let preferred: Vec<String> = preferences::of(&app.db, user).await?.default_accounts.into_values().collect();
+        accounts.sort_by_cached_key(|a| (!preferred.contains(&a.id), a.owner.is_none(), a.id.clone()));
+        Ok(Self { accounts, preferred })
+    }
+
+    /// Whether an account is meant where several at its instance could be.
+    pub fn prefers(&self, account: &Account) -> bool {
+        self.preferred.contains(&account.id)
+    }
+
+    /// One account.
+    pub fn of_account(account: Account) -> Self {
+        Self { accounts: vec![account], preferred: Vec::new() }
     }
 
     /// Only what the query asks for: some providers (separated by commas), or one account.
@@ -40,7 +59,7 @@ impl Scope {
         if let Some(id) = account {
             self.accounts.retain(|a| a.id == id);
             if self.accounts.is_empty() {
-                return Err(ApiError::not_found("account_not_found", format!("you have no account {id:.64}")));
+                return Err(accounts::not_found());
             }
         }
         let wanted: Vec<&str> =
@@ -66,7 +85,8 @@ impl Scope {
     /// All but some accounts.
     #[must_use]
     pub fn without(&self, left_out: impl Fn(&Account) -> bool) -> Self {
-        Self { accounts: self.accounts.iter().filter(|account| !left_out(account)).cloned().collect() }
+        let accounts = self.accounts.iter().filter(|account| !left_out(account)).cloned().collect();
+        Self { accounts, preferred: self.preferred.clone() }
     }
 
     /// The accounts.
@@ -119,6 +139,7 @@ fn freshness(app: &App, account: &Account) -> ProviderPart {
     ProviderPart {
         state: if state == Some(State::Started) { "ok" } else { "stale" }.to_owned(),
         code: code.map(str::to_owned),
+        provider_code: None,
         detail: detail.map(str::to_owned),
         as_of: account.last_complete_at.map(api::rfc3339),
     }

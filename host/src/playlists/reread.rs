@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use zotify_plugin_api::{
-    ErrorKind, Get, Item, PageRequest, Playlist, PlaylistItems, ProviderError, capability, method,
+    ErrorKind, Get, Item, PageRequest, Playlist, PlaylistItems, ProviderError, Uri, capability, method,
 };
 
 use super::{Target, announce, target};
@@ -170,8 +170,18 @@ fn row(mut head: Item, instance: &str, since: i64) -> ApiResult<Row> {
     Row::new(head, since).ok_or_else(|| senseless("it can't be kept".into()))
 }
 
-/// Stores a playlist that was just made; answers its document and tag.
-pub(super) async fn store_new(app: &App, account: &Account, made: Playlist) -> ApiResult<(String, String)> {
+/// A playlist that was just made.
+pub struct Made {
+    /// Its address.
+    pub uri: Uri,
+    /// The API's document.
+    pub doc: String,
+    /// The tag that names its version.
+    pub tag: String,
+}
+
+/// Stores a playlist that was just made.
+pub(super) async fn store_new(app: &App, account: &Account, made: Playlist) -> ApiResult<Made> {
     let row = row(Item::Playlist(made), &account.instance, now_ms())?;
     let uri = row.uri.clone();
     let mut tx = app.db.write().await?;
@@ -182,5 +192,5 @@ pub(super) async fn store_new(app: &App, account: &Account, made: Playlist) -> A
     tx.commit().await?;
     let tag = target::tag(app, &account.id, &uri).await?;
     let stored = db::items::find(app.db.read(), std::slice::from_ref(&account.id), uri.as_str()).await?;
-    Ok((stored.map_or(row.doc, |stored| stored.doc), tag))
+    Ok(Made { uri, doc: stored.map_or(row.doc, |stored| stored.doc), tag })
 }

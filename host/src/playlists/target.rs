@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use aws_lc_rs::digest;
+use axum::http::{HeaderValue, StatusCode};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use zotify_plugin_api::{ItemKey, Uri};
 
@@ -10,8 +11,13 @@ use crate::{
     App,
     accounts::Account,
     auth::Principal,
-    db::{self, items, playlists::Named},
-    error::ApiResult,
+    db::{
+        self,
+        items::{self, Stored},
+        playlists::Named,
+    },
+    error::{ApiError, ApiResult},
+    middleware::etag,
     mirror::{Scope, lookup},
     providers::InstanceHandle,
     routing,
@@ -52,41 +58,98 @@ impl Target {
         let tag = of(version.as_deref(), &entries);
         Ok(Held { entries, version, tag })
     }
+
+    /// Makes sure that the playlist is of the version that an `If-Match` header names, where there is one.
+    ///
+    /// # Errors
+    /// 412 `version_mismatch`.
+    pub async fn check(&self, app: &App, expected: Option<&HeaderValue>) -> ApiResult<()> {
+        let Some(expected) = expected else { return Ok(()) };
+        names(expected, &tag(app, &self.account.id, &self.uri).await?)
+    }
+
+    /// What the provider knows it by.
+    pub fn key(&self) -> ItemKey {
+        ItemKey { uri: self.uri.clone(), locator: self.locator.clone() }
+    }
+}
+
+/// Makes sure that an `If-Match` header names a version.
+pub(super) fn names(expected: &HeaderValue, tag: &str) -> ApiResult<()> {
+    if etag::names_version(expected, tag) { Ok(()) } else { Err(version_mismatch()) }
+}
+
+/// 412: somebody else was faster.
+pub(super) fn version_mismatch() -> ApiError {
+    let detail = "the playlist was changed meanwhile; read its items again, with their ETag, and decide anew";
+    ApiError::new(StatusCode::PRECONDITION_FAILED, "version_mismatch", detail)
+}
+
+/// The accounts by which a request may mean a playlist: the one that it names, else all at the playlist's provider.
+///
+/// # Errors
+/// 404 `account_not_found`, 400 `invalid_query` for an account at another provider.
+pub async fn scope(app: &App, principal: &Principal, uri: &Uri, account: Option<&str>) -> ApiResult<Scope> {
+    let all = Scope::of(app, principal).await?;
+    let Some(id) = account else { return Ok(all.narrowed_to(uri.instance())) };
+    let named = routing::seen(&all, id, Some(uri.instance()))?;
+    Ok(all.without(|account| account.id != named.id))
 }
 
 /// Finds the playlist that a request means to change.
 ///
 /// # Errors
-/// 404 `item_not_found`, 409 `account_ambiguous`, 403 `account_read_only`, and those of the account that is named.
-pub async fn find(app: &App, principal: &Principal, uri: Uri, account: Option<&str>) -> ApiResult<Target> {
-    let scope = Scope::of(app, principal).await?;
-    let accounts = scope.at(uri.instance());
-    let mut held = Vec::new();
-    for id in &accounts {
-        let found = items::find(app.db.read(), std::slice::from_ref(id), uri.as_str()).await?;
-        held.extend(found.and_then(|stored| Some((scope.account(id)?, stored))));
-    }
-    if held.is_empty() {
+/// 404 `item_not_found`, 409 `account_ambiguous`, 403 `admin_required`.
+pub async fn find(app: &App, principal: &Principal, scope: &Scope, uri: Uri) -> ApiResult<Target> {
+    let held = holders(app, scope, &uri).await?;
+    let (account, locator) = if held.is_empty() {
         // One that no pull has seen yet.
-        let found = lookup::item(app, &scope, &uri).await?;
-        let account = routing::of_uri(app, principal, &scope, &uri, account).await?.clone();
-        return Ok(Target { handle: routing::handle(app, &account)?, account, uri, locator: found.locator });
-    }
-    // Of several that follow it, the one that may edit it is meant.
-    let editable = |doc: &str| doc.contains("\"editable\":true");
-    if held.iter().any(|(_, stored)| editable(&stored.doc)) {
-        held.retain(|(_, stored)| editable(&stored.doc));
-    }
-    let chosen = match account {
-        Some(id) => routing::named(principal, &scope, id, Some(uri.instance()))?,
-        None => {
-            let holders: Vec<&Account> = held.iter().map(|(account, _)| *account).collect();
-            routing::only(principal, &holders, &format!("change {uri}"))?
-        }
+        let found = lookup::item(app, scope, &uri).await?;
+        (routing::of_uri(app, principal, scope, &uri, None).await?, found.locator)
+    } else {
+        let account = chosen(principal, scope, &held, &format!("change {uri}"))?;
+        let stored = held.iter().find(|(holder, _)| holder.id == account.id);
+        (account, stored.and_then(|(_, stored)| stored.locator.clone()))
     };
-    let stored = held.iter().find(|(account, _)| account.id == chosen.id);
-    let locator = stored.and_then(|(_, stored)| stored.locator.clone());
-    Ok(Target { handle: routing::handle(app, chosen)?, account: chosen.clone(), uri, locator })
+    Ok(Target { handle: routing::handle(app, account)?, account: account.clone(), uri, locator })
+}
+
+/// The playlist as the mirror holds it, by the account that a change would go to; where that is not clear, by the first
+/// that holds it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn held(app: &App, principal: &Principal, scope: &Scope, uri: &Uri) -> ApiResult<Option<Stored>> {
+    let held = holders(app, scope, uri).await?;
+    let chosen = chosen(principal, scope, &held, "read").ok().map(|account| account.id.clone());
+    let first = held.first().map(|(account, _)| account.id.clone());
+    let wanted = chosen.or(first);
+    Ok(held.into_iter().find(|(account, _)| Some(&account.id) == wanted.as_ref()).map(|(_, stored)| stored))
+}
+
+/// The accounts that hold a playlist: of several that follow it, those that may edit it.
+async fn holders<'a>(app: &App, scope: &'a Scope, uri: &Uri) -> ApiResult<Vec<(&'a Account, Stored)>> {
+    let mut held = Vec::new();
+    for account in scope.accounts() {
+        let stored = items::find(app.db.read(), std::slice::from_ref(&account.id), uri.as_str()).await?;
+        held.extend(stored.map(|stored| (account, stored)));
+    }
+    let editable = |(_, stored): &(&Account, Stored)| stored.doc.contains("\"editable\":true");
+    if held.iter().any(editable) {
+        held.retain(editable);
+    }
+    Ok(held)
+}
+
+/// The one of those that hold a playlist by which it is changed.
+fn chosen<'a>(
+    principal: &Principal,
+    scope: &Scope,
+    held: &[(&'a Account, Stored)],
+    what: &str,
+) -> ApiResult<&'a Account> {
+    let holders: Vec<&Account> = held.iter().map(|(account, _)| *account).collect();
+    routing::only(principal, scope, &holders, what)
 }
 
 /// The tag of a playlist in an account, as clients see it.

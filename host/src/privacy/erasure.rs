@@ -48,5 +48,6 @@ pub fn begun(app: &AppState) {
     app.recent_sessions.forget();
     app.recent_keys.forget();
     app.recent_accounts.forget();
+    app.catalogue.forget_all();
     app.jobs.wake();
 }

@@ -15,7 +15,7 @@ use zotify_plugin_api::{
     service::{self, HttpResponse},
 };
 
-pub use self::report::{BudgetReport, DailyReport, InstanceBudget, SharedBudget, WindowReport, of_instance, report};
+pub use self::report::{BudgetReport, DailyReport, InstanceBudget, SharedBudget, WindowReport, of_instance, reports};
 use self::{
     count::{DAY_HOURS, Day, HOUR_MS, Window, background, day_wait, hour, share},
     refused::Refused,
@@ -34,6 +34,8 @@ use crate::{
 /// The longest name of what shares a budget, and of an account, in bytes.
 const MAX_NAME: usize = 512;
 const MAX_ACCOUNT: usize = 64;
+/// What one instance may name that shares a budget.
+const MAX_KEYS: i64 = 2000;
 /// For how long a quota that was told to be used up is not told again, in milliseconds.
 const TOLD_MS: i64 = 3600 * 1000;
 /// The window where only the number of requests is configured, in seconds.
@@ -125,6 +127,10 @@ impl Budgets {
             return Ok(Err(blocked(until, code, now)));
         }
         let counted = budgets::find(&mut *tx, &self.instance, &keys.window).await?;
+        if counted.is_none() && budgets::count(&mut *tx, &self.instance).await? >= MAX_KEYS {
+            let why = "the plugin names more things that share a budget than are counted";
+            return Ok(Err(Wait { ms: HOUR_MS, code: "too_many_budgets".into(), why }));
+        }
         let window = match self.window(counted.as_ref(), asked.background, now) {
             Ok(window) => window,
             Err(wait) => return Ok(Err(wait)),
@@ -169,19 +175,22 @@ impl Budgets {
         let uses = budgets::uses(&mut **tx, &self.instance, &keys.quota, oldest).await?;
         let account = asked.account.as_deref();
         let day = Day::of(&uses, account, now);
-        let limit = if asked.background { background(daily) } else { daily };
-        let (of_account, own) = (account.filter(|_| asked.background), share(daily, day.accounts));
-        let (used, limit, account, why) = match of_account {
+        let (limit, of_account) =
+            if asked.background { (background(daily), day.in_background) } else { (daily, day.of_account) };
+        let own = share(limit, day.accounts);
+        let (used, limit, account, why) = match account {
             _ if day.used >= limit => (day.used, limit, None, "the service was asked as often as it allows in a day"),
-            Some(account) if day.of_account >= own => (
-                day.of_account,
+            // Who is the only one that asks may ask as often as the service allows.
+            Some(account) if day.accounts > 1 && of_account >= own => (
+                of_account,
                 own,
                 Some(account),
                 "the account has used up its share of what the service allows in a day",
             ),
             _ => return Ok(None),
         };
-        let hours = budgets::hours(&mut **tx, &self.instance, &keys.quota, oldest, account).await?;
+        let in_background = asked.background && account.is_some();
+        let hours = budgets::hours(&mut **tx, &self.instance, &keys.quota, oldest, account, in_background).await?;
         Ok(Some(Wait { ms: day_wait(&hours, used, limit, now), code: "budget_daily".into(), why }))
     }
 
@@ -217,7 +226,7 @@ impl Budgets {
         budgets::block(&mut tx, &self.instance, key, until, code, strikes, now).await?;
         tracing::warn!(instance = self.instance, code, until = rfc3339(until), "the service refuses requests");
         if refused.quota && known.blocked_until.is_none_or(|until| until + TOLD_MS < now) {
-            let data = json!({ "instance": self.instance, "until": rfc3339(until) });
+            let data = json!({ "provider": self.instance, "until": rfc3339(until) });
             let kind = "provider.quota_exceeded";
             events::emit(&mut tx, Event { kind, subject: Some(&self.instance), user: None, data }).await?;
         }

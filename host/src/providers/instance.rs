@@ -37,6 +37,7 @@ use super::{
 };
 use crate::{
     config::{self, Plugins},
+    error::is_code,
     middleware::request_id,
 };
 
@@ -392,9 +393,7 @@ fn is_read(name: &str) -> bool {
 /// The plugin's words, fit for logs and clients.
 fn sanitised(error: ProviderError) -> ProviderError {
     let message = printable(&error.message);
-    let code = error.code.filter(|code| {
-        code.len() <= 64 && code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-    });
+    let code = error.code.filter(|code| is_code(code));
     let retry_after_ms = error.retry_after_ms.map(|ms| ms.min(MAX_RETRY_AFTER_MS));
     ProviderError { message: message.chars().take(500).collect(), code, retry_after_ms, ..error }
 }

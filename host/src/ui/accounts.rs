@@ -7,8 +7,9 @@ use serde_json::json;
 
 use super::{
     ask,
+    jobs::{Job, follow},
     page::{self, Frame, Visit, moment},
-    view,
+    view, words,
 };
 use crate::{
     AppState,
@@ -20,6 +21,7 @@ use crate::{
     },
     auth::Origin,
     error::{ApiError, ApiResult},
+    mirror,
 };
 
 /// What an account's library holds.
@@ -54,13 +56,45 @@ impl Counts {
     }
 }
 
-/// How an account is, for people.
-pub fn state(account: &Connection) -> (&'static str, &'static str) {
-    match account.state.as_str() {
-        "ok" => ("works", "succeeded"),
-        "auth_required" => ("wants you to sign in again", "failed"),
-        "restricted" => ("is restricted by the service", "failed"),
-        _ => ("does not work", "failed"),
+/// An account as pages show it.
+pub(super) struct Shown {
+    pub(super) about: Connection,
+    pub(super) counts: String,
+    pub(super) state: (&'static str, &'static str),
+    /// What to do about it.
+    pub(super) remedy: Option<&'static str>,
+    /// How often the service was asked, and may still be.
+    pub(super) used: Vec<String>,
+    /// Until when the service is left alone.
+    pub(super) blocked: Option<String>,
+    /// The user may change it.
+    pub(super) mine: bool,
+    /// Somebody signs in at its provider.
+    pub(super) signs_in: bool,
+    /// Its library is being read, or is about to be.
+    pub(super) pull: Option<Job>,
+}
+
+impl Shown {
+    /// # Errors
+    /// When the database fails.
+    pub(super) async fn of(app: &AppState, visit: &Visit, about: Connection) -> ApiResult<Self> {
+        let report = app.providers.get(&about.provider).map(|handle| handle.report());
+        let signs_in = report.and_then(|report| report.sign_in).is_some_and(|how| how == "setup_flow");
+        let mine = about.owned_by_me || visit.principal.is_admin();
+        let pull = mirror::pull_under_way(app, &about.id).await?;
+        Ok(Self {
+            counts: Counts::of(&about)?,
+            state: words::state(&about),
+            remedy: words::remedy(&about, mine),
+            used: about.budget.as_ref().map(words::used).unwrap_or_default(),
+            blocked: words::blocked(about.budget.as_ref()),
+            mine,
+            // Credentials that were lost are no reason to hide how to bring them back.
+            signs_in: signs_in && (about.authorized_at.is_some() || about.state == "auth_required"),
+            pull: pull.map(|row| view(api::jobs::Job::from(row))).transpose()?,
+            about,
+        })
     }
 }
 
@@ -68,13 +102,9 @@ pub fn state(account: &Connection) -> (&'static str, &'static str) {
 #[template(path = "ui/account.html")]
 struct Page {
     frame: Frame,
-    account: Connection,
-    counts: String,
-    state: (&'static str, &'static str),
-    /// The user may change it.
-    mine: bool,
-    /// Somebody signs in at its provider.
-    signs_in: bool,
+    account: Shown,
+    /// How often to look again.
+    follow: Option<&'static str>,
     schedules: Vec<Schedule>,
     problem: Option<String>,
 }
@@ -111,22 +141,14 @@ fn schedules(chosen: Option<i64>) -> Vec<Schedule> {
 /// As `GET /api/accounts/{id}`.
 pub async fn account(State(app): State<AppState>, visit: Visit, id: Path<String>) -> ApiResult<Response> {
     let Json(account) = api::accounts::get_account(State(app.clone()), visit.principal.clone(), id).await?;
-    show(&app, &visit, account, None)
+    show(&app, &visit, account, None).await
 }
 
-fn show(app: &AppState, visit: &Visit, account: Connection, problem: Option<String>) -> ApiResult<Response> {
-    let report = app.providers.get(&account.provider).map(|handle| handle.report());
-    let signs_in = report.and_then(|report| report.sign_in).is_some_and(|how| how == "setup_flow");
-    page::show(&Page {
-        frame: visit.frame("home"),
-        counts: Counts::of(&account)?,
-        state: state(&account),
-        mine: account.owned_by_me || visit.principal.is_admin(),
-        signs_in: signs_in && account.authorized_at.is_some(),
-        schedules: schedules(account.pull_every_s),
-        account,
-        problem,
-    })
+async fn show(app: &AppState, visit: &Visit, account: Connection, problem: Option<String>) -> ApiResult<Response> {
+    let schedules = schedules(account.pull_every_s);
+    let account = Shown::of(app, visit, account).await?;
+    let follow = follow(&account.pull);
+    page::show(&Page { frame: visit.frame("home"), account, follow, schedules, problem })
 }
 
 /// Asks the service how an account is.
@@ -140,7 +162,7 @@ pub async fn check(State(app): State<AppState>, visit: Visit, Path(id): Path<Str
         Err(error) if error.code().starts_with("provider_") => {
             let Json(account) =
                 api::accounts::get_account(State(app.clone()), visit.principal.clone(), Path(id)).await?;
-            show(&app, &visit, account, Some(error.detail().to_owned()))
+            show(&app, &visit, account, Some(words::on_page(error.detail()))).await
         }
         Err(error) => Err(error),
     }

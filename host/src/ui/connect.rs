@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::{
     form::{self, Field},
     page::{self, Frame, Visit, moment},
+    words,
 };
 use crate::{
     AppState,
@@ -55,7 +56,7 @@ impl FlowPage {
     /// `given` are a form's values that were not taken, `error` says why.
     fn new(visit: &Visit, flow: Flow, given: Option<&Value>, error: Option<&ApiError>) -> Self {
         let errors = error.map(|error| error.problem().errors).unwrap_or_default();
-        let mut problem = error.map(|error| error.detail().to_owned());
+        let mut problem = error.map(|error| words::on_page(error.detail()));
         let mut fields = Vec::new();
         if let Some(Step::Form { schema, values, error: refused, .. }) = &flow.step {
             fields = form::fields(schema, given.or(values.as_ref()).unwrap_or(&Value::Null), &errors);

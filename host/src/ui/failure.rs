@@ -8,7 +8,10 @@ use axum::{
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::page::{self, Frame};
+use super::{
+    page::{self, Frame},
+    words,
+};
 use crate::{error::Problem, middleware::client::Client};
 
 /// What is known of a request when its answer turns out to be a problem.
@@ -25,6 +28,8 @@ pub(super) struct Asked {
 struct Page<'a> {
     frame: Frame,
     problem: &'a Problem,
+    /// Its detail, in words of the pages.
+    detail: String,
 }
 
 impl Asked {
@@ -60,7 +65,9 @@ impl Asked {
 
     fn page(&self, problem: &Problem, mut response: Response) -> Response {
         let frame = Frame { base: self.base.clone(), user: None, here: "" };
-        let Ok(shown) = page::show(&Page { frame, problem }) else { return response };
+        let Ok(shown) = page::show(&Page { frame, problem, detail: words::on_page(&problem.detail) }) else {
+            return response;
+        };
         let headers = response.headers_mut();
         for name in [header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::WWW_AUTHENTICATE] {
             headers.remove(name);

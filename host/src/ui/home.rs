@@ -6,19 +6,17 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    accounts::{Counts, state},
+    accounts::Shown,
     ask,
-    jobs::Job,
+    jobs::follow,
     page::{self, Frame, Visit, moment},
-    view,
 };
 use crate::{
     AppState,
     api::{
         self,
-        accounts::Connection,
         auth::body::FormOrJson,
-        extract::{OptionalJson, Query},
+        extract::OptionalJson,
         page::{MAX_LIMIT, Paging},
     },
     error::ApiResult,
@@ -29,17 +27,11 @@ use crate::{
 #[template(path = "ui/home.html")]
 struct Page {
     frame: Frame,
-    accounts: Vec<Account>,
+    accounts: Vec<Shown>,
     providers: Vec<Provider>,
-    /// A library is being read.
-    busy: bool,
-}
-
-struct Account {
-    about: Connection,
-    counts: String,
-    state: (&'static str, &'static str),
-    syncing: bool,
+    admin: bool,
+    /// How often to look again.
+    follow: Option<&'static str>,
 }
 
 struct Provider {
@@ -60,20 +52,18 @@ struct Provider {
     )
 )]
 pub async fn home(State(app): State<AppState>, visit: Visit) -> ApiResult<Response> {
-    let (frame, principal) = (visit.frame("home"), visit.principal);
+    let principal = &visit.principal;
     let all = || Paging { limit: Some(MAX_LIMIT), cursor: None };
     let providers = api::providers::list_providers(State(app.clone()), principal.clone(), all()).await?.data;
     let connections = api::accounts::list_accounts(State(app.clone()), principal.clone(), all()).await?.data;
-    let query = Query(ask(json!({ "kind": "library.pull" }))?);
-    let jobs: Vec<Job> = view(api::jobs::list_jobs(State(app), principal, all(), query).await?.data)?;
     let mut accounts = Vec::with_capacity(connections.len());
     for about in connections {
-        let subject = Some(about.provider.as_str());
-        let syncing = jobs.iter().any(|job| job.active() && job.subject.as_deref() == subject);
-        accounts.push(Account { counts: Counts::of(&about)?, state: state(&about), syncing, about });
+        accounts.push(Shown::of(&app, &visit, about).await?);
     }
-    let busy = accounts.iter().any(|account| account.syncing);
-    page::show(&Page { frame, accounts, providers: providers.into_iter().map(Provider::new).collect(), busy })
+    let follow = follow(accounts.iter().filter_map(|account| account.pull.as_ref()));
+    let (frame, admin) = (visit.frame("home"), principal.is_admin());
+    let providers = providers.into_iter().map(Provider::new).collect();
+    page::show(&Page { frame, accounts, providers, admin, follow })
 }
 
 impl Provider {
@@ -94,6 +84,8 @@ impl Provider {
 #[derive(Deserialize)]
 pub struct Sync {
     account: String,
+    /// Asked for on the account's own page.
+    on_its_page: Option<String>,
 }
 
 /// Reads an account's library anew.
@@ -107,5 +99,6 @@ pub async fn sync(
 ) -> ApiResult<Response> {
     let request = ask(json!({ "accounts": [wanted.account] }))?;
     api::sync::start_sync(State(app), visit.principal, OptionalJson(request)).await?;
-    Ok(page::to(&visit.base, "/ui"))
+    let back = wanted.on_its_page.map_or_else(|| "/ui".into(), |_| format!("/ui/accounts/{}", wanted.account));
+    Ok(page::to(&visit.base, &back))
 }

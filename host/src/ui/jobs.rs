@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{
     ask,
     page::{self, Frame, Visit, moment},
-    view,
+    view, words,
 };
 use crate::{
     AppState,
@@ -27,7 +27,8 @@ struct ListPage {
     frame: Frame,
     /// Where this page of the list is, to look again.
     here: String,
-    active: bool,
+    /// How often to look again.
+    follow: Option<&'static str>,
     jobs: Vec<Job>,
     next: Option<String>,
 }
@@ -37,35 +38,43 @@ struct ListPage {
 struct Page {
     frame: Frame,
     job: Job,
+    follow: Option<&'static str>,
     log: Vec<Line>,
 }
 
 /// What the API says of a job, as far as the pages show it.
 #[derive(Deserialize)]
 pub(super) struct Job {
-    id: String,
+    pub(super) id: String,
     kind: String,
-    state: String,
-    pub(super) subject: Option<String>,
-    progress: Progress,
-    error: Option<Problem>,
-    cancel_requested: bool,
-    run_at: String,
+    pub(super) state: String,
+    subject: Option<String>,
+    pub(super) progress: Progress,
+    pub(super) error: Option<Problem>,
+    pub(super) cancel_requested: bool,
+    pub(super) run_at: String,
     created_at: String,
     finished_at: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Progress {
-    done: i64,
-    total: Option<i64>,
-    message: Option<String>,
+pub(super) struct Progress {
+    pub(super) done: i64,
+    pub(super) total: Option<i64>,
+    pub(super) message: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Problem {
-    code: String,
-    detail: String,
+pub(super) struct Problem {
+    pub(super) code: String,
+    pub(super) detail: String,
+}
+
+impl Problem {
+    /// In words of the pages.
+    pub(super) fn says(&self) -> String {
+        words::on_page(&self.detail)
+    }
 }
 
 #[derive(Deserialize)]
@@ -88,7 +97,7 @@ impl Job {
         matches!(self.state.as_str(), "queued" | "running" | "waiting")
     }
 
-    fn title(&self) -> &str {
+    pub(super) fn title(&self) -> &str {
         match self.kind.as_str() {
             "library.pull" => "Reading a library",
             "likes.pull" => "Reading likes",
@@ -106,6 +115,13 @@ impl Job {
     }
 }
 
+/// How often a page looks at these jobs again: seldom where all wait for a later time, for requests are counted.
+pub(super) fn follow<'a>(jobs: impl IntoIterator<Item = &'a Job>) -> Option<&'static str> {
+    let active: Vec<_> = jobs.into_iter().filter(|job| job.active()).collect();
+    let waits = active.iter().all(|job| job.state == "waiting");
+    (!active.is_empty()).then_some(if waits { "every 20s" } else { "every 2s" })
+}
+
 /// The caller's jobs, newest first.
 ///
 /// # Errors
@@ -116,7 +132,7 @@ pub async fn list(State(app): State<AppState>, visit: Visit, paging: Paging) -> 
     let found = api::jobs::list_jobs(State(app), visit.principal, paging, Query(ask(json!({}))?)).await?;
     let next = found.meta.next_cursor.as_ref().map(|cursor| format!("/ui/jobs?cursor={cursor}"));
     let jobs: Vec<Job> = view(found.data)?;
-    page::show(&ListPage { frame, here, active: jobs.iter().any(Job::active), jobs, next })
+    page::show(&ListPage { frame, here, follow: follow(&jobs), jobs, next })
 }
 
 /// One job with its log.
@@ -127,7 +143,7 @@ pub async fn job(State(app): State<AppState>, visit: Visit, id: Path<String>) ->
     let frame = visit.frame("jobs");
     let Json(found) = api::jobs::get_job(State(app), visit.principal, id).await?;
     let Detail { job, log } = view(found)?;
-    page::show(&Page { frame, job, log })
+    page::show(&Page { frame, follow: follow([&job]), job, log })
 }
 
 /// Stops a job.

@@ -15,6 +15,7 @@ use crate::{
     api::{
         self,
         extract::{ItemUri, Query},
+        library::edit::AccountQuery,
         page::Paging,
     },
     error::{ApiError, ApiResult},
@@ -65,9 +66,10 @@ pub async fn playlist(
     paging: Paging,
 ) -> ApiResult<Response> {
     let (players, principal) = (Players::of(&app), visit.principal.clone());
-    let (_, doc) = api::playlists::get_playlist(State(app.clone()), principal.clone(), ItemUri(uri.clone())).await?;
+    let (state, path, any) = (State(app), || ItemUri(uri.clone()), || Query(AccountQuery::default()));
+    let (_, doc) = api::playlists::get_playlist(state.clone(), principal.clone(), path(), any()).await?;
     let doc: Doc = serde_json::from_str(&doc.0).map_err(ApiError::internal)?;
-    let (_, items) = api::playlists::list_playlist_items(State(app), principal, ItemUri(uri.clone()), paging).await?;
+    let (_, items) = api::playlists::list_playlist_items(state, principal, path(), any(), paging).await?;
     let entries: Vec<Entry> = serde_json::from_str(&items.data).map_err(ApiError::internal)?;
     let next = items.meta.next_cursor.as_ref().map(|cursor| format!("/ui/playlists/{uri}?cursor={cursor}"));
     let rows = entries.into_iter().map(|entry| players.row(entry.item)).collect();

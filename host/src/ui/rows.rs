@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde::Deserialize;
 use zotify_plugin_api::capability;
 
+use super::words::on_page;
 use crate::{
     App,
     api::page::{Meta, RawPage},
@@ -127,7 +128,7 @@ pub fn lacks(meta: &Meta) -> Vec<Lack> {
     parts
         .map(|(provider, part)| Lack {
             provider: provider.clone(),
-            detail: part.detail.clone().unwrap_or_else(|| format!("its part is {}", part.state)),
+            detail: part.detail.as_deref().map(on_page).unwrap_or_else(|| format!("its part is {}", part.state)),
         })
         .collect()
 }

@@ -155,6 +155,25 @@ async fn a_pull_that_needs_a_sign_in_says_so() {
 }
 
 #[tokio::test]
+async fn a_pull_that_works_again_says_so_once() {
+    let (stars, account) = with("").await;
+    let host = &stars.host;
+    execute(host, &format!("UPDATE accounts SET state = 'auth_required', state_code = 'x' WHERE id = '{account}'"))
+        .await;
+    let told = async || {
+        let all = events(host, "account.changed").await;
+        all.into_iter().filter(|(of, data)| of.as_ref() == Some(&account) && data["state"] == "ok").count()
+    };
+    let before = told().await;
+    for _ in 0..2 {
+        host.post("/api/sync", &json!({"accounts": [account]})).await.expect(202);
+        stars.calm().await;
+        assert_eq!(get(host, &account).await["state"], "ok");
+        assert_eq!(told().await, before + 1);
+    }
+}
+
+#[tokio::test]
 async fn libraries_are_read_when_they_are_due_and_once() {
     let (stars, id) = with("").await;
     let host = &stars.host;

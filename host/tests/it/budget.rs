@@ -12,7 +12,7 @@ use zotify_plugin_api::{ErrorKind, ProviderError};
 
 use crate::{
     support::TestApp,
-    tokens::{Service, ask, configuration, connect, execute, host, number, started},
+    tokens::{Service, ask, configuration, connect, execute, host, number, plugins, started},
 };
 
 fn code(answer: Result<String, ProviderError>) -> String {
@@ -52,7 +52,8 @@ async fn a_quota_that_is_used_up_is_not_asked_again_after_a_restart_neither() {
     assert!(problem.header("retry-after").parse::<u64>().unwrap() > 40_000);
     assert_eq!(service.asked("/api").await, asked);
     assert_eq!(ask(&host, "tokens", "c", Interactive, "x").await.unwrap(), "heard", "another developer's");
-    let told = "SELECT CAST(COUNT(*) AS BIGINT) FROM events WHERE type = 'provider.quota_exceeded'";
+    let told = "SELECT CAST(COUNT(*) AS BIGINT) FROM events WHERE type = 'provider.quota_exceeded'
+                AND data LIKE '%\"provider\":\"tokens\"%'";
     assert_eq!(number(&host, told).await, 1);
 
     let dir = host.stop().await;
@@ -191,4 +192,31 @@ async fn a_job_that_is_asked_to_wait_goes_on_where_it_was_however_often() {
     assert_eq!((pages.load(Ordering::Relaxed), refused.load(Ordering::Relaxed)), (8, 8), "no page was read twice");
     let stored = "SELECT CAST(COUNT(*) AS BIGINT) FROM items WHERE uri LIKE 'tokens:%'";
     assert_eq!(number(&host, stored).await, 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_only_asks_to_wait_is_given_up_in_the_end() {
+    let service = Service::start().await;
+    let plugins = plugins();
+    let config = configuration(&plugins, &service.instance("tokens", ""));
+    let config = config.replacen("[plugins]", "[plugins]\nmax_wait_s = 2", 1);
+    let host = TestApp::with(&config).await.admin().await;
+    started(&host, "tokens").await;
+    let id = "01K9Z3N8Q4V6XJ2M7R5T0WYBCD";
+    let account = format!("/api/accounts/{id}");
+    connect(&host, "tokens", id, &service.credentials("c", "d", true)).await;
+    service.answer(|_| Some(ResponseTemplate::new(429).insert_header("retry-after", "1")));
+    host.post("/api/sync", &json!({ "direction": "pull" })).await.expect(202);
+    let page = host.until("/api/jobs?kind=library.pull", |page| page["data"][0]["state"] == "failed").await;
+    let error = &page["data"][0]["error"];
+    assert_eq!(error["code"], "provider_throttled", "{page:#}");
+    let now = host.get(&account).await.expect(200);
+    let state = (&now["state"], &now["state_code"]);
+    assert_eq!(state, (&json!("failed"), &json!("provider_throttled")), "{now:#}");
+    let run = host.get("/api/sync/runs").await.expect(200)["data"][0].clone();
+    assert_eq!((&run["state"], &run["code"]), (&json!("failed"), &json!("provider_throttled")), "{run:#}");
+
+    service.answer(|_| Some(ResponseTemplate::new(200).set_body_json(json!({ "titles": ["t"] }))));
+    host.post("/api/sync", &json!({ "direction": "pull" })).await.expect(202);
+    host.until(&account, |account| account["state"] == "ok" && account["state_code"].is_null()).await;
 }

@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 
-use crate::editable::Editable;
+use crate::{editable::Editable, library::text};
 
 const SEARCH: &str = "/api/search?scope=catalog&q=t";
 
@@ -53,4 +53,25 @@ async fn an_unknown_item_is_asked_for_once() {
         editable.host.get("/api/items/ed:track:99").await.expect_problem(404, "item_not_found");
     }
     assert_eq!(editable.asked("acct", "get").await, 3, "what is not there may come");
+}
+
+#[tokio::test]
+async fn what_an_account_was_told_goes_with_it() {
+    let mut editable = Editable::with("").await;
+    let hers = "01K9Z3N8Q4V6XJ2M7R5T0WYBCD";
+    editable.host.become_user("anna").await;
+    editable.connect("anna", hers).await;
+    let ask = async || {
+        editable.host.get(SEARCH).await.expect(200);
+        editable.host.get("/api/items/ed:track:2").await.expect(200);
+        (editable.asked(hers, "search").await, editable.asked(hers, "get").await)
+    };
+    assert_eq!((ask().await, ask().await), ((1, 1), (1, 1)));
+    assert_eq!(editable.host.delete(&format!("/api/accounts/{hers}")).await.status, 204);
+    let jobs = "/api/jobs?kind=account.unlink";
+    editable.host.until(jobs, |jobs| text(&jobs["data"][0], "state") == "succeeded").await;
+    assert_eq!((editable.asked(hers, "search").await, editable.asked(hers, "get").await), (0, 0));
+    // The same id once more, as no real account has it: what is remembered would be taken for this one's.
+    editable.connect("anna", hers).await;
+    assert_eq!(ask().await, (1, 1), "asked anew");
 }

@@ -47,6 +47,13 @@ impl Editable {
         editable
     }
 
+    /// Another node on the same database.
+    pub async fn beside(&self) -> TestApp {
+        let node = self.host.beside(&configuration(&self.plugins, "")).await;
+        node.until("/api/providers/ed", |provider| provider["state"] == "started").await;
+        node
+    }
+
     async fn started(&self) {
         self.host.until("/api/providers/ed", |provider| provider["state"] == "started").await;
     }

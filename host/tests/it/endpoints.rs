@@ -137,3 +137,42 @@ fn operation_ids_are_unique_and_described() {
         }
     }
 }
+
+/// Words of which there is a closed set are listed, so that clients can be made of the document.
+#[test]
+fn closed_sets_are_enumerations() {
+    let document = serde_json::to_value(openapi::document("")).unwrap();
+    let schemas = &document["components"]["schemas"];
+    for (schema, property, words) in [
+        ("Connection", "state", &["ok", "auth_required", "restricted", "failed"][..]),
+        ("Connection", "completeness", &["complete", "partial", "failed"]),
+        ("CapabilityView", "state", &["available", "restricted", "unsupported"]),
+        ("UserConnection", "state", &["ok", "auth_required", "restricted", "failed"]),
+        ("SyncRun", "state", &["running", "applied", "held", "failed"]),
+        ("SyncRun", "completeness", &["complete", "partial", "failed"]),
+        ("ChangedItem", "status", &["added", "removed", "unchanged", "failed"]),
+        ("OpResult", "status", &["done", "failed", "not_tried"]),
+    ] {
+        let property = &schemas[schema]["properties"][property];
+        let mut refs = std::iter::once(property).chain(property["oneOf"].as_array().into_iter().flatten());
+        let name = refs.find_map(|one| one["$ref"].as_str()?.rsplit('/').next());
+        let name = name.unwrap_or_else(|| panic!("{schema}: {property}"));
+        let listed: Vec<_> = match schemas[name]["enum"].as_array() {
+            Some(words) => words.iter().map(|word| word.as_str().unwrap()).collect(),
+            None => {
+                let one_of = schemas[name]["oneOf"].as_array().unwrap_or_else(|| panic!("{name}: {}", schemas[name]));
+                one_of.iter().map(|one| one["enum"][0].as_str().unwrap()).collect()
+            }
+        };
+        assert_eq!(listed, words, "{schema}");
+    }
+    let kinds = |path: &str, method: &str| -> Vec<String> {
+        let content = document["paths"][path][method]["requestBody"]["content"].as_object().unwrap();
+        content.keys().cloned().collect()
+    };
+    assert_eq!(kinds("/api/playlists/{uri}/image", "put"), ["image/jpeg", "image/png"]);
+    assert_eq!(
+        kinds("/api/auth/{provider}/callback", "post"),
+        ["application/json", "application/x-www-form-urlencoded"]
+    );
+}

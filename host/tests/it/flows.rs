@@ -43,7 +43,7 @@ pub fn returned(flow: &Value, code: &str) -> String {
 pub async fn connect(host: &TestApp, name: &str) -> String {
     let flow = start(host).await;
     let done = answer(host, &flow, &form(name)).await.expect(200);
-    done["step"]["account_id"].as_str().unwrap_or_else(|| panic!("{done:#}")).to_owned()
+    done["step"]["account"].as_str().unwrap_or_else(|| panic!("{done:#}")).to_owned()
 }
 
 /// How many rows there are.
@@ -90,7 +90,7 @@ async fn a_flow_of_all_steps_ends_with_an_account_whose_library_is_read() {
     );
     answer(host, &flow, &json!({})).await.expect(200);
     let done = poll(host, &flow).await;
-    let account = done["step"]["account_id"].as_str().unwrap_or_else(|| panic!("{done:#}"));
+    let account = done["step"]["account"].as_str().unwrap_or_else(|| panic!("{done:#}"));
     assert_eq!(host.get(&format!("{FLOWS}/{}", text(&flow, "id"))).await.expect(200), done);
     stars.calm().await;
     let row = host.get(&format!("/api/accounts/{account}")).await.expect(200);
@@ -170,7 +170,9 @@ async fn what_may_not_be_started_is_refused() {
     start(host, json!({"provider": "nothing"})).await.expect_problem(404, "provider_not_found");
     start(host, json!({"provider": "stars", "account": "nothing"})).await.expect_problem(404, "account_not_found");
     start(host, json!({"provider": "stars", "label": ""})).await.expect_problem(422, "validation_failed");
-    start(host, json!({"provider": "stars", "label": "a\nb"})).await.expect_problem(422, "validation_failed");
+    for label in ["a\nb", "   ", "\u{a0}"] {
+        start(host, json!({"provider": "stars", "label": label})).await.expect_problem(422, "validation_failed");
+    }
     start(host, json!({"provider": "stars", "owner": "me"})).await.expect_problem(422, "invalid_body");
     host.become_user("anna").await;
     start(host, json!({"provider": "stars", "shared": true})).await.expect_problem(403, "admin_required");
@@ -319,7 +321,7 @@ async fn signing_in_again_keeps_the_account() {
     assert_eq!((&state["state"], state["remedy"].is_string()), (&json!("auth_required"), true));
 
     let flow = host.post(FLOWS, &again).await.expect(201);
-    assert_eq!(answer(host, &flow, &form("anna")).await.expect(200)["step"]["account_id"], account);
+    assert_eq!(answer(host, &flow, &form("anna")).await.expect(200)["step"]["account"], account);
     let now = host.get(&format!("/api/accounts/{account}")).await.expect(200);
     assert_eq!(
         (&now["state"], &now["label"], &now["remedy"]),
@@ -333,12 +335,42 @@ async fn signing_in_again_keeps_the_account() {
 }
 
 #[tokio::test]
+async fn signing_in_again_mends_credentials_that_cannot_be_read() {
+    let stars = asking("\"form\"").await;
+    let host = &stars.host;
+    let account = connect(host, "anna").await;
+    let mut tx = host.app.db.write().await.unwrap();
+    let damage = sqlx::query("UPDATE account_credentials SET sealed = $1 WHERE account_id = $2");
+    damage.bind(b"no seal".to_vec()).bind(account.clone()).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    let flow = host.post(FLOWS, &json!({"provider": "stars", "account": account})).await.expect(201);
+    let done = answer(host, &flow, &form("anna")).await.expect(200);
+    assert_eq!((&done["state"], &done["step"]["account"]), (&json!("done"), &json!(account)), "{done:#}");
+    let sealed = credentials::sealed(host.app.db.read(), &account).await.unwrap().unwrap();
+    let plain = host.app.secrets.open(&credentials::context(&account), &sealed).unwrap();
+    assert!(String::from_utf8(plain).unwrap().contains("\"again\":false"), "the plugin saw none");
+}
+
+#[tokio::test]
+async fn a_flow_that_was_started_is_named_by_its_address() {
+    let stars = asking("\"form\"").await;
+    let host = &stars.host;
+    let started = host.post(FLOWS, &json!({"provider": "stars", "label": "  Annas  "})).await;
+    let flow = started.expect(201);
+    assert_eq!(started.header("location"), format!("{FLOWS}/{}", text(&flow, "id")));
+    assert_eq!(host.get(started.header("location")).await.expect(200)["id"], flow["id"]);
+    let done = answer(host, &flow, &form("anna")).await.expect(200);
+    let account = host.get(&format!("/api/accounts/{}", text(&done["step"], "account"))).await.expect(200);
+    assert_eq!(account["label"], "Annas");
+}
+
+#[tokio::test]
 async fn a_shared_account_is_the_admins_to_change() {
     let mut stars = asking("\"form\"").await;
     let host = &mut stars.host;
     let flow = host.post(FLOWS, &json!({"provider": "stars", "shared": true, "label": "House"})).await.expect(201);
     let done = answer(host, &flow, &form("house")).await.expect(200);
-    let path = format!("/api/accounts/{}", text(&done["step"], "account_id"));
+    let path = format!("/api/accounts/{}", text(&done["step"], "account"));
     let own = connect(host, "house").await;
     assert!(!path.ends_with(&own), "the same account of the service may be both");
     host.become_user("anna").await;
@@ -366,7 +398,7 @@ async fn the_short_way_answers_the_address_to_open() {
     host.post("/api/auth/others/callback", &json!({"url": url})).await.expect_problem(404, "flow_not_found");
     let done = host.post(callback, &json!({"url": url})).await.expect(200);
     assert_eq!(done["state"], "done");
-    let account = text(&done["step"], "account_id");
+    let account = text(&done["step"], "account");
     let again = host.get(&format!("/api/auth/stars/login?account={account}")).await.expect(200);
     assert_eq!(again["flow"]["account"], account);
     host.get("/api/auth/nothing/login").await.expect_problem(404, "provider_not_found");
@@ -399,5 +431,5 @@ async fn flows_and_credentials_outlive_a_change_of_the_master_key_but_not_its_lo
     let row = host.get(&format!("/api/accounts/{account}")).await.expect(200);
     assert_eq!((&row["state"], &row["state_code"]), (&json!("auth_required"), &json!("secrets_reset")), "{row:#}");
     let again = host.post(FLOWS, &json!({"provider": "stars", "account": account})).await.expect(201);
-    assert_eq!(answer(host, &again, &form("anna")).await.expect(200)["step"]["account_id"], account);
+    assert_eq!(answer(host, &again, &form("anna")).await.expect(200)["step"]["account"], account);
 }

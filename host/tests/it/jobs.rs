@@ -63,7 +63,7 @@ impl Job for Fall {
         let mut tx = ctx.app.db.write().await?;
         ctx.save_checkpoint(&mut tx, &tries).await?;
         tx.commit().await?;
-        let (code, detail) = ("slipped".to_owned(), "on a banana".to_owned());
+        let (code, detail) = ("slipped".into(), "on a banana".to_owned());
         match self.how.as_str() {
             "forever" => Err(JobError::Fail { code, detail }),
             "twice" if tries > 2 => Ok(()),

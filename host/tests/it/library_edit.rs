@@ -58,6 +58,8 @@ async fn one_item_that_fails_takes_nothing_from_the_others() {
         ("ed:track:4", "unchanged"),
     ];
     assert_eq!(statuses(&answer), expected);
+    assert_eq!(answer["data"][0]["provider_code"], "item_refused", "the provider's own reason: {answer:#}");
+    assert!(answer["data"][3].get("provider_code").is_none(), "{answer:#}");
     assert_eq!(editable.saved().await, ["ed:track:1"]);
     let body = json!({"add": ["ed:track:1"], "remove": ["ed:track:1"]});
     edit(&editable, body).await.expect_problem(422, "validation_failed");
@@ -74,6 +76,29 @@ async fn many_items_take_few_questions() {
     assert_eq!(statuses(&answer).iter().filter(|(_, status)| *status == "added").count(), 5);
     let asked = (editable.asked("acct", "library_edit").await, editable.asked("acct", "get").await);
     assert_eq!(asked, (3, 5), "a hundred at a time, and those that the mirror did not know");
+}
+
+/// The questions that one request may cause are used up by addresses that nobody knows.
+#[tokio::test]
+async fn what_could_not_be_looked_up_at_once_a_job_looks_up() {
+    let editable = Editable::with("refused = [\"3\"]").await;
+    let pulls = async || {
+        let jobs = editable.host.get("/api/jobs?kind=library.pull&limit=200").await.expect(200);
+        jobs["data"].as_array().unwrap().len()
+    };
+    let before = pulls().await;
+    let mut items: Vec<_> = (0..9).map(|n| format!("https://editable.example/track/9{n}")).collect();
+    items.extend(["ed:track:2".into(), "ed:track:4".into(), "ed:track:3".into()]);
+    let answer = edit(&editable, json!({"add": items})).await.expect(200);
+    let expected = [("ed:track:2", "added"), ("ed:track:4", "added"), ("ed:track:3", "provider_restricted")];
+    assert_eq!(statuses(&answer)[9..], expected, "{answer:#}");
+    let found = editable.host.until("/api/library/tracks", |page| page["data"].as_array().unwrap().len() == 2).await;
+    assert!(found["data"].as_array().unwrap().iter().any(|row| row["title"] == "Four"), "{found:#}");
+    editable.calm().await;
+    let jobs = editable.host.get("/api/jobs?kind=library.fetch").await.expect(200);
+    assert_eq!((jobs["data"].as_array().unwrap().len(), &jobs["data"][0]["state"]), (1, &json!("succeeded")));
+    assert_eq!(pulls().await, before, "and no pull was needed");
+    assert_eq!(editable.saved().await, ["ed:track:2", "ed:track:4"]);
 }
 
 #[tokio::test]
@@ -98,6 +123,7 @@ async fn what_cannot_be_changed_is_refused_with_a_reason() {
     let answer = edit(&editable, json!({"add": ["ed:track:1", "ed:album:a1"]})).await.expect(200);
     assert_eq!(statuses(&answer), [("ed:track:1", "unsupported"), ("ed:album:a1", "added")]);
     assert!(text(&answer["data"][0], "detail").contains("premium_required"));
+    assert_eq!(answer["data"][0]["provider_code"], "premium_required");
 }
 
 #[tokio::test]
@@ -118,9 +144,9 @@ async fn the_account_is_chosen_and_shared_ones_are_read_only() {
     editable.connect(None, "shared").await;
     editable.host.become_user("anna").await;
     let answer = edit(&editable, json!({"add": ["ed:track:4"]})).await.expect(200);
-    assert_eq!(statuses(&answer), [("ed:track:4", "account_read_only")]);
+    assert_eq!(statuses(&answer), [("ed:track:4", "admin_required")]);
     let reply = editable.host.patch("/api/library?account=shared", &json!({"add": ["ed:track:4"]})).await;
-    reply.expect_problem(403, "account_read_only");
+    reply.expect_problem(403, "admin_required");
     let reply = editable.host.patch("/api/library?account=acct", &json!({"add": ["ed:track:4"]})).await;
     reply.expect_problem(404, "account_not_found");
     editable.connect("anna", "hers").await;
@@ -172,6 +198,10 @@ async fn an_account_that_must_sign_in_again_says_so() {
     editable.sync().await;
     assert_eq!(state(&editable).await, ("auth_required".into(), Some("sign_in_expired".into())));
     assert_eq!(events(&editable.host, "account.auth_required").await.len(), 1, "told once");
+    let jobs = editable.host.get("/api/jobs?kind=library.pull").await.expect(200);
+    let error = &jobs["data"][0]["error"];
+    let codes = (text(error, "code"), text(error, "provider_code"));
+    assert_eq!(codes, ("account_auth_required", "sign_in_expired"), "{jobs:#}");
     assert_eq!(editable.saved().await.len(), 2, "what was known stays");
     let editable = editable.again("saved = 2").await;
     editable.sync().await;

@@ -3,6 +3,7 @@
 mod bridge;
 mod events;
 mod loss;
+mod playlists;
 
 use std::{
     collections::BTreeSet,

@@ -233,15 +233,15 @@ async fn only_owners_and_admins_change_playlists() {
     shared.expect(201);
     editable.host.become_user("anna").await;
     let name = json!({"name": "Hers"});
-    editable.host.post("/api/playlists", &name).await.expect_problem(403, "account_read_only");
+    editable.host.post("/api/playlists", &name).await.expect_problem(403, "admin_required");
     let own = "/api/playlists/ed:playlist:p9";
     editable.send(Method::PATCH, own, None, name.clone()).await.expect_problem(404, "item_not_found");
     // Both accounts number their playlists alike: the one she sees is the shared one.
     assert_eq!(path, shared_path);
-    editable.send(Method::PATCH, &path, None, name.clone()).await.expect_problem(403, "account_read_only");
+    editable.send(Method::PATCH, &path, None, name.clone()).await.expect_problem(403, "admin_required");
     let items = format!("{path}/items");
-    editable.host.post(&items, &json!({"uris": ["ed:track:1"]})).await.expect_problem(403, "account_read_only");
-    editable.host.delete(&path).await.expect_problem(403, "account_read_only");
+    editable.host.post(&items, &json!({"uris": ["ed:track:1"]})).await.expect_problem(403, "admin_required");
+    editable.host.delete(&path).await.expect_problem(403, "admin_required");
 
     let music = music();
     let host = scanned(music.path()).await;

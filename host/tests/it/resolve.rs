@@ -18,9 +18,9 @@ async fn uris_addresses_and_codes_find_items() {
     let editable = Editable::with("saved = 1").await;
     let body = json!({
         "uris": ["ed:track:1", "ed:track:2"],
-        "urls": "https://editable.example/track/3",
+        "urls": ["https://editable.example/track/3"],
         "isrc": ["XX-EDT-26-00001", "xxedt2600004"],
-        "mbid": "00000000-0000-4000-8000-000000000005",
+        "mbid": ["00000000-0000-4000-8000-000000000005"],
     });
     let found = resolve(&editable, body).await;
     let expected = [
@@ -51,15 +51,17 @@ async fn nonsense_is_refused_and_much_is_deferred() {
     let editable = Editable::with("").await;
     for body in [
         json!({}),
-        json!({"isrc": "no"}),
-        json!({"mbid": "no"}),
-        json!({"urls": "file:///etc/passwd"}),
+        json!({"isrc": ["no"]}),
+        json!({"mbid": ["no"]}),
+        json!({"urls": ["file:///etc/passwd"]}),
         json!({"uris": [""]}),
         json!({"uris": vec!["ed:track:1"; 51]}),
     ] {
         editable.host.post("/api/resolve", &body).await.expect_problem(422, "validation_failed");
     }
-    editable.host.post("/api/resolve", &json!({"isrc": [1]})).await.expect_problem(422, "invalid_body");
+    for body in [json!({"isrc": [1]}), json!({"isrc": "GBAYK9700123"})] {
+        editable.host.post("/api/resolve", &body).await.expect_problem(422, "invalid_body");
+    }
     let urls: Vec<_> = (0..12).map(|n| format!("https://elsewhere.example/{n}")).collect();
     let found = resolve(&editable, json!({"urls": urls})).await;
     let codes: Vec<_> = found.iter().map(|one| one["errors"][0]["code"].as_str()).collect();

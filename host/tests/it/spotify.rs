@@ -1,6 +1,7 @@
 //! Spotify's provider through the host's own API, with the simulator as the service.
 
 mod big;
+mod contract;
 mod edits;
 mod limits;
 mod lists;
@@ -9,6 +10,7 @@ mod pull;
 mod rows;
 mod tokens;
 
+use contract::Held;
 use reqwest::Method;
 use serde_json::{Value, json};
 use spotify_simulator::{Change, Effect, Options, Rule, Simulator};
@@ -25,7 +27,7 @@ const USER: &str = "listener";
 /// A host, the simulated service, and the folder that the plugin is in.
 struct Lab {
     host: TestApp,
-    simulator: Simulator,
+    simulator: Held,
     plugins: Bench,
     /// The account of the admin.
     account: String,
@@ -55,10 +57,11 @@ fn configuration(plugins: &Bench, simulator: &Simulator, budget: &str) -> String
     format!(
         "[plugins]\ndirectories = [{:?}]\n[providers.spotify]\nplugin = \"spotify\"\n{PERMISSIONS}\n\
          settings = {{ client_id = \"tests\", accounts_base = \"{}\", \
-         api_base = \"{}\" }}\n[providers.spotify.budget]\n{budget}\n",
+         api_base = \"{}\", short_link_base = \"{}\" }}\n[providers.spotify.budget]\n{budget}\n",
         plugins.path("plugins"),
         simulator.accounts_base(),
-        simulator.api_base()
+        simulator.api_base(),
+        simulator.short_link_base()
     )
 }
 
@@ -72,7 +75,7 @@ impl Lab {
 
     /// As [`Lab::new`], with something done to the simulator before it is asked anything.
     async fn prepared(options: Options, prepare: impl FnOnce(&Simulator)) -> Self {
-        let simulator = Simulator::start(options).await.unwrap();
+        let simulator = Held::start(options).await;
         prepare(&simulator);
         let plugins = Bench::new().with("zotify_plugin_spotify");
         let host = TestApp::with(&configuration(&plugins, &simulator, "")).await.admin().await;
@@ -90,7 +93,7 @@ impl Lab {
     async fn connect(&self, user: &str) -> String {
         let flow = self.flow(user).await;
         assert_eq!(flow["state"], "done", "{flow:#}");
-        text(&flow["step"], "account_id").to_owned()
+        text(&flow["step"], "account").to_owned()
     }
 
     async fn flow(&self, user: &str) -> Value {

@@ -122,10 +122,11 @@ impl TestApp {
         let folder = dir.path().join("plugins");
         offer(&plugin("zotify_plugin_local"), &folder);
         config.plugins.directories.push(folder);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        config.server.listen = listener.local_addr().unwrap();
+        let base = format!("http://{}", config.server.listen);
         let started = App::start(config).await.unwrap_or_else(|e| panic!("{e}"));
         let app = started.app;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
         let stop = app.shutdown.clone();
         let server = tokio::spawn({
             let app = app.clone();

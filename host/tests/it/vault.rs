@@ -112,7 +112,8 @@ async fn dead_credentials_are_told_once_and_never_used_again() {
     let account = db::accounts::find(host.app.db.read(), "acct").await.unwrap().unwrap();
     let state = (account.state.as_str(), account.state_code.as_deref(), account.state_detail.as_deref());
     assert_eq!(state, ("auth_required", Some("invalid_grant"), Some("The service has withdrawn the sign-in.")));
-    let told = "SELECT CAST(COUNT(*) AS BIGINT) FROM events WHERE type = 'account.auth_required' AND subject = 'acct'";
+    let told = "SELECT CAST(COUNT(*) AS BIGINT) FROM events WHERE type = 'account.auth_required' AND subject = 'acct'
+                AND data LIKE '%\"provider\":\"tokens\"%'";
     let noted = "SELECT CAST(COUNT(*) AS BIGINT) FROM audit_log WHERE action = 'account.auth_required'";
     assert_eq!((number(&host, told).await, number(&host, noted).await), (1, 1));
     // A job gives up at once, and no call reaches the service.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Item, Kind, Uri};
+use super::{Completeness, Item, Kind, Skipped, Uri};
 use crate::wire::Rows;
 
 /// Asks for one page of a list.
@@ -29,6 +29,13 @@ pub struct Page {
     /// How many items the whole list has, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<u64>,
+    /// What stands on the page and could not be read, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Skipped>,
+    /// Whether the page names all that stands on it. Of a list of playlists with a page that does not, the host removes
+    /// nothing.
+    #[serde(default)]
+    pub completeness: Completeness,
 }
 
 impl FromIterator<Item> for Page {

@@ -130,7 +130,8 @@ pub struct PlaylistEdited {
     /// What became of the operations, in their order: none where one was done. Those after a failed one were not tried.
     #[serde(default)]
     pub results: Vec<Option<crate::ProviderError>>,
-    /// Items that could not be added although their operation was done.
+    /// Items that could not be added although their operation was done, or that a failed one removed along and could not put
+    /// back.
     #[serde(default)]
     pub refused: Rows<EditResult>,
 }

@@ -8,7 +8,7 @@ use crate::wire::Rows;
 /// Asks for a page of the library's contents or changes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct LibraryChanges {
-    /// What the last complete run named in `sync_token`; none for a first run.
+    /// What a run named last in `sync_token`; none for a first run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
     /// What the previous page of this run named in `next`; none for the first page. A plugin must be able to go on
@@ -38,7 +38,8 @@ pub enum Completeness {
     /// All of it.
     #[default]
     Complete,
-    /// Not all of it: nothing is removed, and the next run starts from the last complete one.
+    /// Not all of it: nothing is removed, and the next run starts where this one did, unless it names a `sync_token`
+    /// (see [`LibraryPage::sync_token`]).
     Partial {
         /// The reason code (`folder_missing`, `folder_empty`, …), `[a-z0-9_]`.
         code: String,
@@ -75,7 +76,9 @@ pub struct LibraryPage {
     /// Where the next page starts; none after the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
-    /// On the last page: where the next run may start.
+    /// On the last page: where the next run may start. A partial run names one only if nothing gets lost by it: what it
+    /// could not read is looked for again by the next run, and so is what it named in `removed`, since nothing is removed
+    /// by a partial run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sync_token: Option<String>,
     /// On the last page: whether the run saw everything.

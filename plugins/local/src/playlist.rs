@@ -138,7 +138,12 @@ pub(crate) fn list(
         last = Some(file.locator());
     }
     let next = last.filter(|_| rest.peek().is_some());
-    Ok(zotify_plugin_api::Page { items: items.into(), next, total: Some(total as u64) })
+    Ok(zotify_plugin_api::Page {
+        items: items.into(),
+        next,
+        total: Some(total as u64),
+        ..zotify_plugin_api::Page::default()
+    })
 }
 
 fn page_size(limit: u32) -> usize {

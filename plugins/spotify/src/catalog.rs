@@ -77,6 +77,7 @@ pub(crate) async fn children(spotify: &Spotify, call: &Call<Children>) -> Result
     let cursor = page.cursor.as_deref().map(serde_json::from_str::<ChildrenCursor>);
     let cursor = cursor.transpose().map_err(|_| pages::bad_cursor())?;
     let limit = pages::limit(page.limit, most);
+    let offset = cursor.as_ref().map_or(0, |cursor| cursor.offset);
     let (slice, parent) = match (cursor, key) {
         // Albums and shows come with the first of their children.
         (None, Some(key)) => first_children(&mut session, uri, key).await?,
@@ -86,11 +87,10 @@ pub(crate) async fn children(spotify: &Spotify, call: &Call<Children>) -> Result
         }
     };
     let decoder = Decoder { cx: session.cx(), user_id: "" };
-    let items =
-        slice.rows.iter().filter_map(|row| decoder.item(row).ok()).map(|item| belonging(item, &parent, decoder));
-    let items: Vec<Item> = items.collect();
+    let page = pages::items(&slice, offset, decoder, "something that belongs to it");
+    let items = page.items.rows.into_iter().map(|item| belonging(item, &parent, decoder)).collect();
     let next = slice.next.map(|offset| serde_json::to_string(&ChildrenCursor { offset, parent })).transpose();
-    Ok(Page { items: items.into(), next: next.map_err(|_| pages::bad_cursor())?, total: slice.total })
+    Ok(Page { items, next: next.map_err(|_| pages::bad_cursor())?, ..page })
 }
 
 async fn first_children(session: &mut Session, uri: &Uri, key: &str) -> Result<(Slice, Value)> {
@@ -171,7 +171,7 @@ async fn find(session: &mut Session, query: &str, wanted: &[(Kind, &str)], offse
     }
     let next = offset + limit;
     let more = more && next <= MAX_SEARCH_OFFSET - SMALL_LIMIT;
-    Ok(Page { items: items.into(), next: more.then(|| next.to_string()), total: None })
+    Ok(Page { items: items.into(), next: more.then(|| next.to_string()), ..Page::default() })
 }
 
 /// A page of what was played, newest first. Spotify remembers about fifty.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use zotify_plugin_api::{
+    KeyValue,
     prelude::*,
     service::{Budget, HttpResponse},
 };
@@ -125,6 +126,17 @@ impl Session {
     /// The context of the instance.
     pub(crate) fn cx(&self) -> &Context {
         &self.cx
+    }
+
+    /// What is kept for the account.
+    pub(crate) fn records(&self) -> Result<KeyValue> {
+        let account = self.account.as_deref();
+        Ok(self.cx.account_kv(account.ok_or_else(|| ProviderError::invalid("this needs an account"))?))
+    }
+
+    /// When this ends at the latest, in milliseconds since 1970-01-01 UTC.
+    pub(crate) fn ends_at_ms(&self) -> i64 {
+        self.ends_at_ms.saturating_add_unsigned(RESERVE_MS)
     }
 
     /// Makes a request, and answers what Spotify answered with success.

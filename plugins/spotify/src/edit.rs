@@ -7,6 +7,7 @@
 
 pub(crate) mod details;
 mod plan;
+pub(crate) mod put_back;
 
 use serde_json::{Value, json};
 use zotify_plugin_api::prelude::*;
@@ -14,7 +15,7 @@ use zotify_plugin_api::prelude::*;
 use crate::{
     Spotify,
     client::{Ask, Session, is},
-    decode::spotify_uri,
+    decode::{parse_uri, spotify_uri},
     endpoints::{self, Operation},
     pages::Slice,
     playlists::{self, Head, Seen, can_return, entry_id, is_addable, uri_of},
@@ -38,20 +39,9 @@ const LAG_MS: [u64; 3] = [0, 1000, 3000];
 /// Does the operations in their order.
 pub(crate) async fn edit(spotify: &Spotify, call: &Call<PlaylistEdit>) -> Result<PlaylistEdited> {
     let id = playlists::id(&call.playlist.uri)?;
-    let mut session = Session::open(spotify, call).await?.patient();
-    let head = Head::read(&mut session, &id).await?;
-    let moved_on = call.version.is_some() && call.version != head.version;
-    let mut editor = Editor {
-        session,
-        id,
-        version: head.version,
-        total: head.total,
-        first: head.first,
-        slots: None,
-        moved_on,
-        written: false,
-        put_back: false,
-    };
+    let session = Session::open(spotify, call).await?.patient();
+    put_back::settle(spotify, call, &id).await?;
+    let mut editor = Editor::open(session, id, call.version.as_deref()).await?;
     let mut edited = PlaylistEdited::default();
     for operation in &call.ops {
         match editor.apply(operation, &mut edited.refused.rows).await {
@@ -89,6 +79,22 @@ struct Editor {
 }
 
 impl Editor {
+    /// Reads what there is of a playlist; `known` is the version that the caller knows.
+    async fn open(mut session: Session, id: String, known: Option<&str>) -> Result<Self> {
+        let head = Head::read(&mut session, &id).await?;
+        Ok(Self {
+            session,
+            id,
+            moved_on: known.is_some() && known != head.version.as_deref(),
+            version: head.version,
+            total: head.total,
+            first: head.first,
+            slots: None,
+            written: false,
+            put_back: false,
+        })
+    }
+
     async fn apply(&mut self, operation: &PlaylistOp, refused: &mut Vec<EditResult>) -> Result<()> {
         match operation {
             PlaylistOp::Add { items, before } => {
@@ -97,13 +103,13 @@ impl Editor {
                     None => None,
                 };
                 let uris = takeable(items, refused);
-                self.add(&uris, at).await
+                self.add(&uris, at, false, refused).await
             }
             PlaylistOp::Move { entries, before } => self.move_entries(entries, before.as_deref()).await,
-            PlaylistOp::Remove { entries } => self.remove(entries).await,
+            PlaylistOp::Remove { entries } => self.remove(entries, refused).await,
             PlaylistOp::Replace { items } => {
                 let uris = takeable(items, refused);
-                self.replace(&uris).await
+                self.replace(&uris, refused).await
             }
             _ => Err(ProviderError::unsupported("this change of a playlist")),
         }
@@ -118,14 +124,26 @@ impl Editor {
         Ok(self.slots.get_or_insert_default())
     }
 
-    async fn add(&mut self, uris: &[String], at: Option<usize>) -> Result<()> {
+    /// Adds items. Where that fails when something of the operation is done already (`begun`), names those that are not there.
+    async fn add(
+        &mut self,
+        uris: &[String],
+        at: Option<usize>,
+        begun: bool,
+        refused: &mut Vec<EditResult>,
+    ) -> Result<()> {
         if self.total + uris.len() as u64 > MAX_ROWS {
             let text = format!("Spotify's playlists hold at most {MAX_ROWS} entries");
             return Err(ProviderError::invalid(text).with_code("playlist_full"));
         }
         let mut at = at;
-        for batch in uris.chunks(BATCH) {
-            self.insert(batch, at).await?;
+        for (n, batch) in uris.chunks(BATCH).enumerate() {
+            if let Err(error) = self.insert(batch, at).await {
+                if begun || n > 0 {
+                    refused.extend(self.failed(&uris[n * BATCH..], &error));
+                }
+                return Err(error);
+            }
             if let Some(slots) = &mut self.slots {
                 let from = at.unwrap_or(slots.len()).min(slots.len());
                 slots.splice(from..from, batch.iter().map(|uri| Slot::added(uri)));
@@ -213,26 +231,7 @@ impl Editor {
         Ok(false)
     }
 
-    /// Removes entries. A removal takes all copies of an item; those that are to stay are put back where they were.
-    async fn remove(&mut self, entries: &[String]) -> Result<()> {
-        let removal = plan::removal(self.slots().await?, entries)?;
-        for batch in removal.uris.chunks(BATCH) {
-            let items: Vec<Value> = batch.iter().map(|uri| json!({"uri": uri})).collect();
-            self.write(&endpoints::REMOVE_ITEMS, &json!({"items": items})).await?;
-        }
-        let back: usize = removal.put_back.iter().map(|(_, uris)| uris.len()).sum();
-        self.total = (removal.after.len() - back) as u64;
-        self.slots = Some(removal.after);
-        for (at, uris) in &removal.put_back {
-            self.put_back = true;
-            for (n, batch) in uris.chunks(BATCH).enumerate() {
-                self.insert(batch, Some(at + n * BATCH)).await.map_err(|error| lost(&error))?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn replace(&mut self, uris: &[String]) -> Result<()> {
+    async fn replace(&mut self, uris: &[String], refused: &mut Vec<EditResult>) -> Result<()> {
         if self.moved_on {
             return Err(differs());
         }
@@ -251,7 +250,13 @@ impl Editor {
         self.write(&endpoints::REPLACE_ITEMS, &json!({"uris": first})).await?;
         self.slots = Some(first.iter().map(|uri| Slot::added(uri)).collect());
         self.total = first.len() as u64;
-        self.add(rest, None).await
+        self.add(rest, None, true, refused).await
+    }
+
+    /// What is said of items that an operation left out when it failed.
+    fn failed(&self, uris: &[String], error: &ProviderError) -> Vec<EditResult> {
+        let uri = |uri: &String| parse_uri(uri).and_then(|(kind, id)| self.session.cx().uri(kind, &id).ok());
+        uris.iter().filter_map(uri).map(|uri| EditResult::failed(uri, error.clone())).collect()
     }
 
     async fn write(&mut self, operation: &Operation, body: &Value) -> Result<()> {
@@ -337,10 +342,4 @@ fn takeable(items: &[ItemKey], refused: &mut Vec<EditResult>) -> Vec<String> {
 fn differs() -> ProviderError {
     ProviderError::new(ErrorKind::Conflict, "the playlist changed meanwhile; read it again")
         .with_code("version_mismatch")
-}
-
-fn lost(error: &ProviderError) -> ProviderError {
-    let text =
-        format!("Spotify removed all copies of an item, and those that were to stay could not be put back: {error}");
-    ProviderError { message: text, code: Some("copies_lost".into()), ..error.clone() }
 }

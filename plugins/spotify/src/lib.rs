@@ -148,6 +148,7 @@ fn hosts() -> Vec<HostPermission> {
         (value("*.scdn.co"), pictures),
         (value("*.spotifycdn.com"), pictures),
         (value("spotify.link"), links),
+        (setting("/short_link_base"), links),
         (value("spotify.app.link"), links),
         (value("open.spotify.com"), links),
     ]

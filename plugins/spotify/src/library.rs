@@ -1,10 +1,15 @@
 //! The library: what is saved of tracks, albums, shows and episodes, and the artists that are followed.
 //!
 //! Spotify lists what is saved newest first and says nothing of changes. The first request of a run asks for the first page
-//! of each list and compares it with what the last complete run saw ([`heads`]): where only additions explain the
-//! difference, the run answers just those; otherwise it walks every list, a page at a time.
+//! of each list and compares it with what an earlier run saw ([`heads`]): where only additions explain the difference, the
+//! run answers just those; otherwise it walks every list, a page at a time. Rows that nobody can read ([`holes`]) make a run
+//! partial, but no later one longer than it takes to look at them again.
 
+mod differences;
 mod heads;
+mod holes;
+
+use std::collections::VecDeque;
 
 use serde_json::Value;
 use zotify_plugin_api::prelude::*;
@@ -18,6 +23,7 @@ use crate::{
     pages::{self, LIMIT, Slice},
     text::{number, text},
 };
+use differences::Difference;
 use heads::{Change, Head};
 
 /// The form of cursors and sync tokens.
@@ -95,6 +101,9 @@ struct Run {
     rows: u64,
     /// Rows that are no items.
     unreadable: u64,
+    /// Those of them of which nobody can say where they stand.
+    #[serde(default)]
+    unplaced: u64,
     /// A list that changed while it was read.
     shifted: bool,
     /// A list that the account does not let be read.
@@ -107,6 +116,10 @@ struct Run {
 struct Walk {
     list: List,
     head: Head,
+    /// How it began before, where the run names removals: a partial run does not remove, and the next one is to name them
+    /// again.
+    #[serde(default)]
+    before: Option<Head>,
     /// Where it goes on; none where it is done.
     place: Option<Place>,
     /// The rows from the start that the run answers.
@@ -166,33 +179,38 @@ async fn start(session: &mut Session, since: Option<&str>, page: &mut LibraryPag
         }
     }
     let heads: Vec<Head> = firsts.iter().map(|(list, part)| Head::of(*list, part)).collect();
-    let old = since.filter(|_| !missing).and_then(heads::parse);
-    let changes = match old {
-        Some(old) => differences(session, &old, &firsts, &heads).await?,
+    let old = since.and_then(heads::parse);
+    let mut differences = match old {
+        Some(old) => differences::find(session, &old, &firsts, &heads).await?,
         None => None,
     };
     let mut run = Run {
         version: VERSION,
-        changes: changes.is_some(),
+        changes: differences.is_some(),
         lists: Vec::new(),
         done: 0,
         rows: 0,
         unreadable: 0,
+        unplaced: 0,
         shifted: false,
         missing,
         requests: 0,
     };
-    for (n, ((list, part), head)) in firsts.into_iter().zip(heads).enumerate() {
-        let change = changes.as_ref().and_then(|changes| changes.get(n));
-        let mut walk = Walk { list, end: head.total, head, place: None, seen: 0 };
-        match change {
-            Some(Change::Added(count)) => walk.end = *count,
-            Some(Change::Exactly { added, removed }) => {
-                walk.end = 0;
-                decode_picked(session, &mut run, list, &part.rows, added, page);
-                page.removed.extend(removed.iter().filter_map(|uri| to_uri(session, uri)));
+    for ((list, part), head) in firsts.into_iter().zip(heads) {
+        let mut walk = Walk { list, end: head.total, head, before: None, place: None, seen: 0 };
+        if let Some(Difference { change, old, holes }) = differences.as_mut().and_then(VecDeque::pop_front) {
+            run.unreadable += holes.len() as u64;
+            page.skipped.extend(holes);
+            walk.head.holes.clone_from(&old.holes);
+            match change {
+                Change::Added(count) => walk.end = count,
+                Change::Exactly { added, removed } => {
+                    walk.end = 0;
+                    walk.before = Some(old).filter(|_| !removed.is_empty());
+                    decode_picked(session, &mut run, &mut walk, &part.rows, &added, page);
+                    page.removed.extend(removed.iter().filter_map(|uri| to_uri(session, uri)));
+                }
             }
-            None => {}
         }
         run.rows += walk.end;
         take(session, &mut run, &mut walk, part, page);
@@ -200,33 +218,6 @@ async fn start(session: &mut Session, since: Option<&str>, page: &mut LibraryPag
     }
     run.requests = session.requests;
     Ok(run)
-}
-
-/// What changed in each list, if additions and what fits on a page explain all of it.
-async fn differences(
-    session: &mut Session,
-    old: &[(List, Head)],
-    firsts: &[(List, Part)],
-    heads: &[Head],
-) -> Result<Option<Vec<Change>>> {
-    let mut changes = Vec::new();
-    for ((list, part), head) in firsts.iter().zip(heads) {
-        let Some((_, old)) = old.iter().find(|(name, _)| name == list) else { return Ok(None) };
-        let mut change = old.compare(*list, head, &part.rows);
-        if let Some(Change::Added(count)) = change
-            && count as usize >= part.rows.len()
-            && old.total > 0
-        {
-            // The row that was the first one is on a later page.
-            let later = read(session, *list, Some(&Place::Offset(count))).await?;
-            change = later.rows.first().filter(|row| old.starts_with(*list, row)).map(|_| Change::Added(count));
-        }
-        match change {
-            Some(change) => changes.push(change),
-            None => return Ok(None),
-        }
-    }
-    Ok(Some(changes))
 }
 
 /// Reads the next page of the first list that is not done.
@@ -276,8 +267,8 @@ fn take(session: &Session, run: &mut Run, walk: &mut Walk, part: Part, page: &mu
     }
     let wanted = usize::try_from(walk.end.saturating_sub(walk.seen)).unwrap_or(usize::MAX);
     let count = part.rows.len();
-    for row in part.rows.iter().take(wanted) {
-        decode(session, run, walk.list, row, page);
+    for (index, row) in (walk.seen..).zip(part.rows.iter().take(wanted)) {
+        decode(session, run, walk, (index, row), page);
     }
     let step = match (&walk.place, &part.next) {
         (Some(Place::Offset(from)), Some(Place::Offset(to))) => to.saturating_sub(*from),
@@ -294,15 +285,23 @@ fn take(session: &Session, run: &mut Run, walk: &mut Walk, part: Part, page: &mu
     // Rows that were left out of a page without a word.
     if !run.changes && step > count as u64 {
         run.unreadable += step - count as u64;
+        run.unplaced += step - count as u64;
     }
 }
 
-fn decode(session: &Session, run: &mut Run, list: List, row: &Value, page: &mut LibraryPage) {
+/// Takes over a row, of which is known how many rows stand before it.
+fn decode(session: &Session, run: &mut Run, walk: &mut Walk, (index, row): (u64, &Value), page: &mut LibraryPage) {
     let decoder = Decoder { cx: session.cx(), user_id: "" };
+    let list = walk.list;
     match decoder.saved(list.item(row), text(row, "added_at")) {
         Ok(item) => page.upsert.rows.push(item),
         Err(why) => {
             run.unreadable += 1;
+            // Artists are not asked for by position.
+            match holes::from_end(walk.head.total, index).filter(|_| list != List::Artists) {
+                Some(hole) => walk.head.holes.push(hole),
+                None => run.unplaced += 1,
+            }
             page.skipped.push(skipped(list, row, why));
         }
     }
@@ -311,23 +310,20 @@ fn decode(session: &Session, run: &mut Run, list: List, row: &Value, page: &mut 
 fn decode_picked(
     session: &Session,
     run: &mut Run,
-    list: List,
+    walk: &mut Walk,
     rows: &[Value],
     uris: &[String],
     page: &mut LibraryPage,
 ) {
-    for row in rows.iter().filter(|row| heads::uri(list, row).is_some_and(|uri| uris.contains(&uri))) {
-        decode(session, run, list, row, page);
+    let wanted = |row: &Value| heads::uri(walk.list, row).is_some_and(|uri| uris.contains(&uri));
+    let picked: Vec<_> = (0..).zip(rows).filter(|(_, row)| wanted(row)).collect();
+    for row in picked {
+        decode(session, run, walk, row, page);
     }
 }
 
 fn skipped(list: List, row: &Value, why: Unreadable) -> Skipped {
-    let name = text(list.item(row), "name").unwrap_or_else(|| list.name()).to_owned();
-    let (code, detail) = match why {
-        Unreadable::Empty => ("empty_row", "Spotify lists it without saying what it is; it may be gone"),
-        Unreadable::Foreign => ("unknown_kind", "Spotify lists something here that cannot be addressed"),
-    };
-    Skipped { name, code: code.into(), detail: detail.into() }
+    pages::skipped(list.item(row), list.name(), why)
 }
 
 fn to_uri(session: &Session, uri: &str) -> Option<Uri> {
@@ -355,11 +351,13 @@ fn finish(run: Run, mut page: LibraryPage) -> Result<LibraryPage> {
     } else {
         None
     };
-    match partial {
-        Some((code, detail)) => {
-            page.completeness = Completeness::Partial { code: code.into(), detail: detail.into() };
-        }
-        None => page.sync_token = Some(heads::write(run.lists.into_iter().map(|walk| (walk.list, walk.head)))?),
+    if !run.shifted && run.unplaced == 0 && run.lists.iter().all(|walk| holes::are_few(&walk.head)) {
+        let is_partial = partial.is_some();
+        let head = |walk: Walk| (walk.list, walk.before.filter(|_| is_partial).unwrap_or(walk.head));
+        page.sync_token = Some(heads::write(run.lists.into_iter().map(head))?);
+    }
+    if let Some((code, detail)) = partial {
+        page.completeness = Completeness::Partial { code: code.into(), detail: detail.into() };
     }
     Ok(page)
 }

@@ -4,7 +4,11 @@
 use serde_json::Value;
 use zotify_plugin_api::prelude::*;
 
-use crate::{error, text};
+use crate::{
+    decode::{Decoder, Unreadable},
+    error,
+    text::{self, text},
+};
 
 /// The most rows that most lists answer at once.
 pub(crate) const LIMIT: u64 = 50;
@@ -50,6 +54,34 @@ impl Slice {
         // A page without rows ends a list that says it goes on: the next one would be like it.
         Ok(Self { rows, total, next: (more && count > 0).then_some(end) })
     }
+}
+
+/// What a page holds, and what of it can't be read. `name` is what people call a row.
+pub(crate) fn items(slice: &Slice, offset: u64, decoder: Decoder<'_>, name: &str) -> Page {
+    let mut page = Page { total: slice.total, ..Page::default() };
+    for row in &slice.rows {
+        match decoder.item(row) {
+            Ok(item) => page.items.rows.push(item),
+            Err(why) => page.skipped.push(skipped(row, name, why)),
+        }
+    }
+    // Rows that were announced and did not come, too.
+    let end = slice.next.or(slice.total).unwrap_or_default();
+    if !page.skipped.is_empty() || end.saturating_sub(offset) > slice.rows.len() as u64 {
+        let detail = "Spotify lists something without saying what it is";
+        page.completeness = Completeness::Partial { code: "unreadable_rows".into(), detail: detail.into() };
+    }
+    page
+}
+
+/// What is said of a row that is no item.
+pub(crate) fn skipped(item: &Value, name: &str, why: Unreadable) -> Skipped {
+    let name = text(item, "name").unwrap_or(name).to_owned();
+    let (code, detail) = match why {
+        Unreadable::Empty => ("empty_row", "Spotify lists it without saying what it is; it may be gone"),
+        Unreadable::Foreign => ("unknown_kind", "Spotify lists something here that cannot be addressed"),
+    };
+    Skipped { name, code: code.into(), detail: detail.into() }
 }
 
 /// Where a page starts, of the cursor that the page before named.

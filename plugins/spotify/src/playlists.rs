@@ -11,6 +11,7 @@ use crate::{
     Spotify,
     client::{Ask, Session, is},
     decode::{Decoder, Unreadable, identity},
+    edit::put_back,
     endpoints, error,
     pages::{self, LIMIT, Slice},
     text::{is_id, number, text},
@@ -41,6 +42,9 @@ pub(crate) async fn list(spotify: &Spotify, call: &Call<PageRequest>) -> Result<
     let mut session = Session::open(spotify, call).await?;
     let cursor: Option<ListCursor> = parse(call.cursor.as_deref())?;
     let offset = cursor.as_ref().map_or(0, |cursor| cursor.offset);
+    if cursor.is_none() {
+        put_back::try_settle_all(spotify, call).await?;
+    }
     let limit = pages::limit(call.limit, LIMIT);
     let ask = Ask::new(&endpoints::PLAYLISTS, &[]).with("limit", limit).with("offset", offset);
     let slice = Slice::of(session.json(&ask).await?, offset, limit)?;
@@ -48,12 +52,8 @@ pub(crate) async fn list(spotify: &Spotify, call: &Call<PageRequest>) -> Result<
         return Err(changed("the list of playlists"));
     }
     let decoder = Decoder { cx: session.cx(), user_id: &session.credentials.user_id };
-    let items: Vec<Item> = slice.rows.iter().filter_map(|row| decoder.item(row).ok()).collect();
-    if items.len() < slice.rows.len() {
-        tracing::warn!("Spotify lists {} playlists without saying which", slice.rows.len() - items.len());
-    }
     let next = slice.next.map(|offset| to_cursor(&ListCursor { offset, total: slice.total })).transpose()?;
-    Ok(Page { items: items.into(), next, total: slice.total })
+    Ok(Page { next, ..pages::items(&slice, offset, decoder, "a playlist") })
 }
 
 /// A page of a playlist's entries.
@@ -65,6 +65,7 @@ pub(crate) async fn entries(spotify: &Spotify, call: &Call<PlaylistItems>) -> Re
         None => EntriesCursor { offset: 0, total: None, version: None, seen: Seen::default() },
     };
     let slice = if call.page.cursor.is_none() {
+        put_back::try_settle(spotify, call, &id).await;
         let head = Head::read(&mut session, &id).await?;
         cursor.version = head.version;
         cursor.total = Some(head.total);

@@ -51,7 +51,8 @@ async fn named(spotify: &Spotify, call: &Call<Resolve>, link: Link) -> Result<Re
 /// Follows a short link hop by hop, as long as it stays with Spotify and on https. No token goes along.
 async fn follow(spotify: &Spotify, mut url: Url) -> Result<(Kind, String)> {
     for _ in 0..MAX_HOPS {
-        let request = spotify.cx.http().get(url.as_str()).header("user-agent", "curl/8").no_redirects();
+        let address = spotify.settings.short_link(&url);
+        let request = spotify.cx.http().get(address).header("user-agent", "curl/8").no_redirects();
         let response = request.send().await?;
         let next = match response.status {
             301 | 302 | 303 | 307 | 308 => response.header("location").and_then(|to| url.join(to).ok()),

@@ -3,6 +3,8 @@
 use url::{Host, Url};
 use zotify_plugin_api::prelude::*;
 
+/// Where Spotify's own short links are.
+const SHORT_LINKS: &str = "https://spotify.link";
 /// The longest client id.
 const MAX_CLIENT_ID: usize = 64;
 
@@ -19,6 +21,9 @@ pub struct Settings {
     /// Where accounts sign in.
     #[serde(default = "accounts_base")]
     pub accounts_base: String,
+    /// Where short links of `spotify.link` are looked up: a proxy, or a stand-in for tests.
+    #[serde(default = "short_link_base")]
+    pub short_link_base: String,
     /// Where Spotify sends the browser back to, instead of the address that the host offers. It must be registered in the
     /// app exactly like this.
     #[serde(default)]
@@ -33,13 +38,21 @@ fn accounts_base() -> String {
     "https://accounts.spotify.com".into()
 }
 
+fn short_link_base() -> String {
+    SHORT_LINKS.into()
+}
+
 impl Settings {
     /// Checks what the schema cannot say, and brings the addresses into one form.
     ///
     /// # Errors
     /// `invalid_request` with the code `settings_invalid`.
     pub fn validate(mut self) -> Result<Self> {
-        for (name, base) in [("api_base", &mut self.api_base), ("accounts_base", &mut self.accounts_base)] {
+        for (name, base) in [
+            ("api_base", &mut self.api_base),
+            ("accounts_base", &mut self.accounts_base),
+            ("short_link_base", &mut self.short_link_base),
+        ] {
             let url = Url::parse(base).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
             let plain = url.filter(|url| url.query().is_none() && url.fragment().is_none() && !url.cannot_be_a_base());
             let Some(url) = plain else {
@@ -54,6 +67,12 @@ impl Settings {
             return invalid("redirect_uri: https, or http with 127.0.0.1 or [::1]; Spotify takes no other");
         }
         Ok(self)
+    }
+
+    /// Where a short link is looked up.
+    pub(crate) fn short_link(&self, link: &Url) -> String {
+        let path = link.as_str().strip_prefix(SHORT_LINKS).filter(|path| path.starts_with('/'));
+        path.map_or_else(|| link.to_string(), |path| format!("{}{path}", self.short_link_base))
     }
 
     /// The address that a picture of the service may also be at.
@@ -100,6 +119,12 @@ mod tests {
         let settings = check(r#"{"api_base": "http://127.0.0.1:9/v1/"}"#).unwrap();
         assert_eq!(settings.api_base, "http://127.0.0.1:9/v1");
         assert_eq!(settings.accounts_base, "https://accounts.spotify.com");
+        let link = |text: &str| settings.short_link(&Url::parse(text).unwrap());
+        assert_eq!(link("https://spotify.link/a?b"), "https://spotify.link/a?b");
+        let settings = check(r#"{"short_link_base": "http://127.0.0.1:9/short/"}"#).unwrap();
+        let link = |text: &str| settings.short_link(&Url::parse(text).unwrap());
+        assert_eq!(link("https://spotify.link/a?b"), "http://127.0.0.1:9/short/a?b");
+        assert_eq!(link("https://spotify.app.link/a"), "https://spotify.app.link/a");
         for (json, word) in [
             (r#"{"api_base": "ftp://x/"}"#, "api_base"),
             (r#"{"accounts_base": "https://x/?a=b"}"#, "accounts_base"),

@@ -1,5 +1,7 @@
 //! Access tokens: getting them, refreshing them, and what is kept of them in the vault.
 
+use std::time::Duration;
+
 use futures::{channel::oneshot, executor};
 use serde_json::Value;
 use url::form_urlencoded;
@@ -12,6 +14,8 @@ use crate::{error::Said, settings::Settings};
 
 /// An access token is refreshed this long before it ends, in milliseconds.
 const EARLY_MS: i64 = 60_000;
+/// How long an answer of the accounts service may take: less than the turn to refresh lasts.
+const TIMEOUT: Duration = Duration::from_secs(15);
 /// How long one lasts where Spotify does not say, in milliseconds.
 const DEFAULT_LIFE_MS: i64 = 3_600_000;
 
@@ -102,7 +106,14 @@ impl Granted {
 pub(crate) async fn ask(cx: &Context, settings: &Settings, form: &[(&str, &str)]) -> Result<Granted> {
     let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
     let url = format!("{}/api/token", settings.accounts_base);
-    let response = cx.http().post(url).body("application/x-www-form-urlencoded", body).no_redirects().send().await?;
+    let response = cx
+        .http()
+        .post(url)
+        .body("application/x-www-form-urlencoded", body)
+        .no_redirects()
+        .timeout(TIMEOUT)
+        .send()
+        .await?;
     if response.status == 200 {
         return Granted::of(&response.body).ok_or_else(|| crate::error::unreadable("no access token in it"));
     }
@@ -124,7 +135,11 @@ fn refusal(response: &HttpResponse) -> ProviderError {
         (429, _) => ProviderError::new(ErrorKind::RateLimited, "Spotify asks to wait before signing in")
             .with_code("cooldown")
             .with_retry_after_ms(
-                response.header("retry-after").and_then(|s| s.trim().parse().ok()).unwrap_or(30) * 1000,
+                response
+                    .header("retry-after")
+                    .and_then(|s| s.trim().parse().ok())
+                    .unwrap_or(30_u64)
+                    .saturating_mul(1000),
             ),
         (500..=599, _) => {
             ProviderError::unavailable("Spotify's sign-in has a fault of its own now").with_code("service_error")

@@ -18,7 +18,7 @@ pub(crate) async fn get(session: &Session, items: &Items, uri: &Uri) -> Result<I
         Kind::Playlist => ("getPlaylist", "playlist"),
         _ => return Err(ProviderError::not_found(uri)),
     };
-    let answer = session.call(method, vec![("id", uri.native_id())]).await.map_err(|f| f.of(uri.as_str()))?;
+    let answer = session.one(method, &uri.native_id(), uri.as_str()).await?;
     let fields = answer.object(name);
     let item = match uri.kind() {
         Kind::Track => items.track(fields).map(Item::Track),
@@ -31,21 +31,21 @@ pub(crate) async fn get(session: &Session, items: &Items, uri: &Uri) -> Result<I
 
 /// The tracks of an album, or the albums of an artist.
 pub(crate) async fn children(session: &Session, items: &Items, request: &Children) -> Result<Page> {
-    let (uri, id) = (&request.uri, vec![("id", request.uri.native_id())]);
+    let (uri, id) = (&request.uri, request.uri.native_id());
     let all: Vec<Item> = match (request.relation, uri.kind()) {
         (Relation::AlbumTracks, Kind::Album) => {
-            let answer = session.call("getAlbum", id).await.map_err(|f| f.of(uri.as_str()))?;
+            let answer = session.one("getAlbum", &id, uri.as_str()).await?;
             answer.object("album").list("song").filter_map(|song| items.track(song).map(Item::Track)).collect()
         }
         (Relation::ArtistAlbums, Kind::Artist) => {
-            let answer = session.call("getArtist", id).await.map_err(|f| f.of(uri.as_str()))?;
+            let answer = session.one("getArtist", &id, uri.as_str()).await?;
             answer.object("artist").list("album").filter_map(|album| items.album(album).map(Item::Album)).collect()
         }
         _ => return Err(ProviderError::unsupported("children of that kind")),
     };
     let total = Some(all.len() as u64);
     let part = page::part(all, request.page.cursor.as_deref(), request.page.limit)?;
-    Ok(Page { items: part.rows.into(), next: part.next, total })
+    Ok(Page { items: part.rows.into(), next: part.next, total, ..Page::default() })
 }
 
 /// Where the next page of a search starts, for each kind; none after the last one.
@@ -80,7 +80,7 @@ pub(crate) async fn search(session: &Session, items: &Items, request: &Search) -
         |name: &'static str, from: Option<u64>| found.list(name).take(if from.is_some() { rows as usize } else { 0 });
     let next = |name, from: Option<u64>| {
         let count = list(name, from).count() as u64;
-        from.filter(|_| count == u64::from(rows)).map(|from| from + count)
+        from.filter(|_| count == u64::from(rows)).map(|from| from.saturating_add(count))
     };
     let mut all: Vec<Item> = list("song", cursor.songs).filter_map(|it| items.track(it).map(Item::Track)).collect();
     all.extend(list("album", cursor.albums).filter_map(|it| items.album(it).map(Item::Album)));
@@ -92,5 +92,5 @@ pub(crate) async fn search(session: &Session, items: &Items, request: &Search) -
     };
     let more = [after.artists, after.albums, after.songs].iter().any(Option::is_some);
     let next = more.then(|| serde_json::to_string(&after)).transpose().map_err(ProviderError::internal)?;
-    Ok(Page { items: all.into(), next, total: None })
+    Ok(Page { items: all.into(), next, ..Page::default() })
 }

@@ -95,16 +95,16 @@ impl Server {
         self.may_send(credentials)?;
         let all = self.all(credentials, params);
         let response = self.request(method, &all, credentials.has("formPost"))?.send().await.map_err(|error| {
-            let message = credentials.harmless(&error.message).unwrap_or("the server could not be asked").to_owned();
-            ProviderError { message, ..error }
+            let message = credentials.harmless(&error.message, &all).unwrap_or("the server could not be asked");
+            ProviderError { message: message.to_owned(), ..error }
         })?;
-        read(response, Some(credentials))
+        read(response, |message| credentials.harmless(message, &all))
     }
 
     /// Calls a method that needs no sign-in.
     pub(crate) async fn call_unsigned(&self, method: &str) -> Result<Answer, Failure> {
         let params = self.common(crate::credentials::API).to_vec();
-        read(self.request(method, &params, false)?.send().await?, None)
+        read(self.request(method, &params, false)?.send().await?, |_| None)
     }
 
     /// Secrets belong into a body, where the server takes one: addresses stand in logs of proxies. Redirects are not
@@ -125,7 +125,8 @@ impl Server {
 pub(crate) const PLAIN: &str = "this server knows no tokens, and a password is sent as it is only over https or within the \
                                 local network; use an https address";
 
-fn read(response: HttpResponse, credentials: Option<&Credentials>) -> Result<Answer, Failure> {
+/// Reads an answer. `harmless` passes on a message that repeats no secret.
+fn read(response: HttpResponse, harmless: impl Fn(&str) -> Option<&str>) -> Result<Answer, Failure> {
     let mut value: Value = serde_json::from_slice(&response.body).unwrap_or_default();
     let Some(inner) = value.get_mut("subsonic-response").filter(|inner| inner.is_object()).map(Value::take) else {
         return Err(not_the_api(response).into());
@@ -139,8 +140,7 @@ fn read(response: HttpResponse, credentials: Option<&Credentials>) -> Result<Ans
     let error = fields.object("error").unwrap_or(Fields(&Value::Null));
     let code = error.number("code").unwrap_or(0);
     let message = error.text("message", 2000).unwrap_or_default();
-    let harmless = credentials.and_then(|c| c.harmless(&message)).unwrap_or_default();
-    let message = cut(harmless, MAX_MESSAGE).replace(char::is_control, " ");
+    let message = cut(harmless(&message).unwrap_or_default(), MAX_MESSAGE).replace(char::is_control, " ");
     Err(Failure::Api { code, message, version })
 }
 
@@ -172,6 +172,35 @@ impl Session {
             self.server.cx.vault(&self.account).end(self.version, None, code, detail).await?;
         }
         answer
+    }
+
+    /// Asks for one thing by its id.
+    ///
+    /// # Errors
+    /// `not_found` where the server does not have it.
+    pub(crate) async fn one(&self, method: &str, id: &str, what: &str) -> Result<Answer> {
+        match self.call(method, vec![("id", id.to_owned())]).await {
+            Ok(answer) => Ok(answer),
+            Err(failure) => Err(self.explain(failure, method, id, what).await),
+        }
+    }
+
+    /// Why something came to nothing that names one thing by its id; `method` reads that.
+    pub(crate) async fn explain(&self, failure: Failure, method: &str, id: &str, what: &str) -> ProviderError {
+        if self.lacks(&failure, method, id).await { ProviderError::not_found(what) } else { failure.into_error(what) }
+    }
+
+    /// Whether something failed since the server does not have the thing that it names. Of failures that may mean anything
+    /// only one that comes again when the thing is read, while the server can read others.
+    async fn lacks(&self, failure: &Failure, method: &str, id: &str) -> bool {
+        if !failure.is_vague() {
+            return failure.is_missing();
+        }
+        match self.call(method, vec![("id", id.to_owned())]).await {
+            Err(again) if again.is_vague() => self.call("getMusicFolders", Vec::new()).await.is_ok(),
+            Err(again) => again.is_missing(),
+            Ok(_) => false,
+        }
     }
 
     /// The signed address of bytes.

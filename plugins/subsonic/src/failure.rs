@@ -33,9 +33,14 @@ impl Failure {
         }
     }
 
-    /// The server does not know what was asked for. Some say so without a number of its own.
+    /// The server does not have what was asked for.
     pub(crate) fn is_missing(&self) -> bool {
-        matches!(self.code(), Some(0 | 70))
+        self.code() == Some(70)
+    }
+
+    /// The server failed without saying why: some do so with what they don't have, but also when they have other troubles.
+    pub(crate) fn is_vague(&self) -> bool {
+        self.code() == Some(0)
     }
 
     /// The sign-in does not work any more: the code and the sentence that say why.
@@ -69,11 +74,6 @@ impl Failure {
             70 => ProviderError::not_found(what),
             _ => error(ErrorKind::BadUpstream, "server_error", format!("the server failed with error {code}{said}")),
         }
-    }
-
-    /// As [`Failure::into_error`], of a request that names one thing by its id.
-    pub(crate) fn of(self, what: &str) -> ProviderError {
-        if self.is_missing() { ProviderError::not_found(what) } else { self.into_error(what) }
     }
 }
 

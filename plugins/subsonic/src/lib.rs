@@ -153,13 +153,14 @@ impl Provider for Subsonic {
         if call.item.kind() != Kind::Track {
             return Err(ProviderError::not_found(call.item.uri()));
         }
-        let params = vec![
-            ("id", call.item.uri().native_id()),
-            ("time", at.timestamp_millis().to_string()),
-            ("submission", "true".to_owned()),
-        ];
+        let id = call.item.uri().native_id();
+        let params =
+            vec![("id", id.clone()), ("time", at.timestamp_millis().to_string()), ("submission", "true".to_owned())];
         let session = self.session(&call).await?;
-        session.call("scrobble", params).await.map(drop).map_err(|f| f.of("the track"))
+        match session.call("scrobble", params).await {
+            Ok(_) => Ok(()),
+            Err(failure) => Err(session.explain(failure, "getSong", &id, "the track").await),
+        }
     }
 
     async fn open_media(&self, call: Call<MediaRequest>) -> Result<MediaSource> {

@@ -29,6 +29,9 @@ struct Cursor {
     items: u64,
     /// Tracks so far.
     tracks: u64,
+    /// Albums so far whose tracks could not be read.
+    #[serde(default)]
+    unread: u64,
     forecast: Option<Forecast>,
 }
 
@@ -46,6 +49,8 @@ struct Found {
     skipped: Vec<Skipped>,
     requests: u64,
     tracks: u64,
+    /// Albums whose tracks could not be read.
+    unread: u64,
     /// What it learned of the whole.
     forecast: Option<Forecast>,
 }
@@ -62,9 +67,10 @@ pub(crate) async fn page(session: &Session, items: &Items, request: &LibraryChan
         }
     };
     let (found, walk) = walk::step(session, items, &cursor).await?;
-    cursor.requests += found.requests;
-    cursor.items += found.items.len() as u64;
-    cursor.tracks += found.tracks;
+    cursor.requests = cursor.requests.saturating_add(found.requests);
+    cursor.items = cursor.items.saturating_add(found.items.len() as u64);
+    cursor.tracks = cursor.tracks.saturating_add(found.tracks);
+    cursor.unread = cursor.unread.saturating_add(found.unread);
     cursor.forecast = found.forecast.or(cursor.forecast);
     let mut page = LibraryPage {
         upsert: found.items.into(),
@@ -97,7 +103,7 @@ async fn unchanged(session: &Session, seen: &Seen, since: Option<&str>) -> Resul
 fn start(session: &Session, seen: Seen) -> Cursor {
     let walk = if session.credentials.open_subsonic { Walk::search() } else { Walk::artists() };
     let forecast = seen.forecast();
-    Cursor { walk, requests: seen.requests, seen, items: 0, tracks: 0, forecast }
+    Cursor { walk, requests: seen.requests, seen, items: 0, tracks: 0, unread: 0, forecast }
 }
 
 /// Says on the last page whether the run saw everything.
@@ -108,6 +114,9 @@ async fn finish(session: &Session, cursor: &Cursor, page: &mut LibraryPage) -> R
         partial("scanning", "the server is reading its music folders; what is missing may still come")
     } else if cursor.seen.mark != after.mark {
         partial("changed_meanwhile", "the collection changed while it was read")
+    } else if cursor.unread > 0 {
+        let text = format!("the server did not answer the tracks of {} of the albums that it lists", cursor.unread);
+        partial("unreadable_albums", &text)
     } else if cursor.tracks == 0 && cursor.seen.count().is_some_and(|count| count > 0) {
         partial("nothing_listed", "the server says that it has music, and lists none")
     } else {

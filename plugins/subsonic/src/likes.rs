@@ -34,7 +34,7 @@ async fn many(session: &Session, starred: bool, keys: &[ItemKey]) -> Result<Vec<
     if left.len() > 1 {
         for some in left.chunks(session.ids_per_request()) {
             match send(session, starred, some).await {
-                Err(failure) if !failure.is_missing() => return Err(failure.into_error("the track")),
+                Err(failure) if !may_be_done(&failure) => return Err(failure.into_error("the track")),
                 _ => {}
             }
         }
@@ -65,19 +65,24 @@ async fn one(session: &Session, starred: bool, key: &ItemKey) -> Result<EditResu
     let uri = key.uri.clone();
     let sent = send(session, starred, &[key]).await;
     if let Err(failure) = &sent
-        && !failure.is_missing()
+        && !may_be_done(failure)
     {
         return Err(failure.clone().into_error("the track"));
     }
-    match session.call("getSong", vec![("id", uri.native_id())]).await {
+    match session.one("getSong", &uri.native_id(), "the track").await {
         Ok(_) => match sent {
             Err(failure) if starred_now(session).await?.contains(&uri.native_id()) != starred => {
                 Ok(EditResult::failed(uri, failure.into_error("the track")))
             }
             _ => Ok(EditResult::done(uri)),
         },
-        Err(failure) if failure.is_missing() && !starred => Ok(EditResult::done(uri)),
-        Err(failure) if failure.is_missing() => Ok(EditResult::failed(uri, failure.of("the track"))),
-        Err(failure) => Err(failure.into_error("the track")),
+        Err(error) if error.kind != ErrorKind::NotFound => Err(error),
+        Err(_) if !starred => Ok(EditResult::done(uri)),
+        Err(error) => Ok(EditResult::failed(uri, error)),
     }
+}
+
+/// Whether a failure says little: the track may be starred already, or not be there.
+fn may_be_done(failure: &Failure) -> bool {
+    failure.is_missing() || failure.is_vague()
 }

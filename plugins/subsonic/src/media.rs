@@ -18,7 +18,7 @@ pub(crate) async fn open(session: &Session, settings: &Settings, request: &Media
     }
     let id = request.uri.native_id();
     // An address may lead to an error that looks like an answer, so first of all: is there such a track?
-    let answer = session.call("getSong", vec![("id", id.clone())]).await.map_err(|f| f.of("the track"))?;
+    let answer = session.one("getSong", &id, "the track").await?;
     let song = answer.object("song");
     let most = request.max_bitrate.into_iter().chain(settings.max_bitrate).min();
     let url = match conversion(song, request.format.as_deref(), most)? {
@@ -78,7 +78,8 @@ async fn may_download(session: &Session) -> Result<bool> {
 /// Where a picture comes from. Servers answer a missing one with an error that is no picture, so they are asked first.
 pub(crate) async fn artwork(session: &Session, request: &ArtworkRequest) -> Result<MediaSource> {
     let missing = || ProviderError::not_found("a picture of this item");
-    let mut params = vec![("id", request.locator.clone().ok_or_else(missing)?)];
+    let id = request.locator.clone().ok_or_else(missing)?;
+    let mut params = vec![("id", id.clone())];
     params.extend(request.size.map(|size| ("size", size.clamp(1, MAX_PICTURE).to_string())));
     let url = session.address("getCoverArt", params.clone())?;
     let head = session.server.cx.http().request("HEAD", &url).no_redirects().send().await?;
@@ -86,7 +87,9 @@ pub(crate) async fn artwork(session: &Session, request: &ArtworkRequest) -> Resu
     if head.status != 200 || !is_picture {
         // Why not, in the server's words; without any, it is a picture after all.
         match session.call("getCoverArt", params).await {
-            Err(failure) if failure.code().is_some() => return Err(failure.of("a picture of this item")),
+            Err(failure) if failure.code().is_some() => {
+                return Err(session.explain(failure, "getCoverArt", &id, "a picture of this item").await);
+            }
             Err(crate::failure::Failure::Other(error)) if error.kind == ErrorKind::Unsupported => return Err(missing()),
             Err(crate::failure::Failure::Other(error)) if error.code.as_deref() != Some("not_subsonic") => {
                 return Err(error);

@@ -23,7 +23,7 @@ pub(crate) async fn list(session: &Session, items: &Items, request: &PageRequest
     let listed: Vec<_> = listed.map(Item::Playlist).collect();
     let total = Some(listed.len() as u64);
     let part = page::part(listed, request.cursor.as_deref(), request.limit)?;
-    Ok(Page { items: part.rows.into(), next: part.next, total })
+    Ok(Page { items: part.rows.into(), next: part.next, total, ..Page::default() })
 }
 
 async fn all(session: &Session) -> Result<Answer> {
@@ -50,7 +50,7 @@ async fn read(session: &Session, uri: &Uri) -> Result<Answer> {
     if uri.kind() != Kind::Playlist {
         return Err(ProviderError::not_found(uri));
     }
-    let answer = session.call("getPlaylist", vec![("id", uri.native_id())]).await.map_err(|f| f.of("the playlist"))?;
+    let answer = session.one("getPlaylist", &uri.native_id(), "the playlist").await?;
     if answer.object("playlist").id("id").is_none() {
         return Err(ProviderError::not_found("the playlist"));
     }
@@ -128,7 +128,7 @@ async fn change(session: &Session, uri: &Uri, details: Vec<(&str, String)>) -> R
     let id = ("playlistId", uri.native_id());
     let params = [details, vec![id.clone()]].concat();
     let mut changed = session.call("updatePlaylist", params.clone()).await;
-    if changed.as_ref().is_err_and(|failure| failure.code() == Some(0)) && is_empty(session, uri).await? {
+    if changed.as_ref().is_err_and(|failure| failure.is_vague()) && is_empty(session, uri).await? {
         // supysonic fails with one that never had an entry; once its entries were written, even none, it does not.
         session.call("createPlaylist", vec![id]).await.map_err(|f| f.into_error("the playlist"))?;
         changed = session.call("updatePlaylist", params).await;
@@ -149,6 +149,14 @@ pub(crate) async fn delete(session: &Session, key: &ItemKey) -> Result<()> {
     if key.uri.kind() != Kind::Playlist {
         return Err(ProviderError::not_found(&key.uri));
     }
-    let id = vec![("id", key.uri.native_id())];
-    session.call("deletePlaylist", id).await.map(drop).map_err(|f| f.of("the playlist"))
+    let id = key.uri.native_id();
+    if let Err(failure) = session.call("deletePlaylist", vec![("id", id.clone())]).await {
+        // A generic error may mean anything: that there is no such playlist, only the list of all says.
+        let gone = failure.is_vague() && !ids(&all(session).await?).contains(&id);
+        return Err(if gone { ProviderError::not_found("the playlist") } else { failure.into_error("the playlist") });
+    }
+    if let Err(error) = edit::forget(session, &key.uri).await {
+        tracing::warn!("what is remembered of a deleted playlist cannot be deleted: {error}");
+    }
+    Ok(())
 }

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::Deserialize;
-use url::form_urlencoded;
+use url::{Url, form_urlencoded};
 use utoipa::ToSchema;
 
 use super::page;
@@ -16,7 +16,7 @@ use crate::{
     AppState,
     api::extract::{Json, Path},
     auth::{Origin, Principal, cookie},
-    connect::{self, Answer, Flow, FlowState},
+    connect::{self, Answer, Flow, FlowState, returned::is_denied},
     error::{ApiError, ApiResult},
 };
 
@@ -40,13 +40,15 @@ pub async fn login_callback(
     request: Request,
 ) -> ApiResult<Response> {
     let query = uri.query().unwrap_or_default();
-    let Some(principal) = by_cookie(&app, request).await else { return Ok(page::sign_in_or_paste()) };
+    let Some(principal) = by_cookie(&app, request).await else { return page::sign_in_or_paste() };
     if query.len() > MAX_QUERY {
-        return Ok(page::unknown());
+        return page::unknown();
     }
-    match connect::find_returned(&app, &principal, &provider, &address(&provider, query)).await {
-        Ok(_) => Ok(page::ask(&principal.name, &provider, query)),
-        Err(error) if error.status().is_client_error() => Ok(page::unknown()),
+    let address = address(&provider, query);
+    match connect::find_returned(&app, &principal, &provider, &address).await {
+        Ok(_) if Url::parse(&address).is_ok_and(|url| is_denied(&url)) => page::denied(&provider, query),
+        Ok(_) => page::ask(&principal.name, &provider, query),
+        Err(error) if error.status().is_client_error() => page::unknown(),
         Err(error) => Err(error),
     }
 }
@@ -73,6 +75,21 @@ pub struct Returned {
     url: String,
 }
 
+/// What the page's form sends.
+#[derive(ToSchema)]
+pub struct ReturnedForm {
+    /// The query of the address that the browser ended at.
+    #[schema(max_length = 8000)]
+    query: String,
+}
+
+impl ReturnedForm {
+    fn read(body: &[u8]) -> Self {
+        let query = form_urlencoded::parse(body).find(|(name, _)| name == "query");
+        Self { query: query.map(|(_, query)| query.into_owned()).unwrap_or_default() }
+    }
+}
+
 /// Finishes signing in at a service, with the address that the browser ended at: for browsers that this server's page
 /// can't be opened in. The page itself sends a form, which is answered with a page.
 ///
@@ -81,7 +98,11 @@ pub struct Returned {
 /// /api/accounts/flows/{id}`.
 #[utoipa::path(
     post, path = "/api/auth/{provider}/callback", operation_id = "finish_login", tag = "Accounts",
-    params(("provider" = String, Path, description = "The instance's id.")), request_body = Returned,
+    params(("provider" = String, Path, description = "The instance's id.")),
+    request_body(content(
+        (Returned = "application/json"),
+        (ReturnedForm = "application/x-www-form-urlencoded")
+    )),
     responses((status = 200, description = "The flow as it is now.", body = Flow)),
     security(("bearer" = ["accounts:write"]), ("api_key" = ["accounts:write"]))
 )]
@@ -97,9 +118,7 @@ pub async fn finish_login(
     let url = if by_form {
         let body = axum::body::Bytes::from_request(request, &app).await;
         let body = body.map_err(|rejection| crate::api::extract::body_problem(&rejection))?;
-        let query =
-            form_urlencoded::parse(&body).find(|(name, _)| name == "query").map(|(_, query)| query.into_owned());
-        address(&provider, query.as_deref().unwrap_or_default())
+        address(&provider, &ReturnedForm::read(&body).query)
     } else {
         Json::<Returned>::from_request(request, &app).await?.0.url
     };
@@ -107,14 +126,14 @@ pub async fn finish_login(
     if !by_form {
         return finished.map(|flow| ([(axum::http::header::CACHE_CONTROL, "no-store")], Json(flow)).into_response());
     }
-    Ok(match finished {
+    match finished {
         Ok(flow) if flow.state == FlowState::Done => page::linked(&provider),
         Ok(Flow { problem: Some(problem), .. }) => page::failed(&problem.detail),
         Ok(_) => page::goes_on(),
         Err(error) if error.code() == "flow_not_found" => page::unknown(),
         Err(error) if error.status().is_client_error() => page::failed(error.detail()),
-        Err(error) => return Err(error),
-    })
+        Err(error) => Err(error),
+    }
 }
 
 fn is_form(request: &Request) -> bool {

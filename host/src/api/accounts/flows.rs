@@ -2,7 +2,7 @@
 
 use axum::{
     extract::State,
-    http::{HeaderName, StatusCode, header},
+    http::{HeaderMap, HeaderName, StatusCode, header},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,9 +11,9 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     AppState,
     api::extract::{Json, OptionalJson, Path, Query, validate},
-    auth::{Origin, Principal},
+    auth::{Credential, Origin, Principal, cookie},
     connect::{self, Answer, Flow, Start, Step},
-    error::{ApiError, ApiResult, FieldError},
+    error::{ApiError, ApiResult},
 };
 
 /// Answers of these endpoints may hold addresses that are good for one use.
@@ -51,7 +51,7 @@ pub struct FlowStart {
 /// `unsupported`, or why the provider does not answer.
 #[utoipa::path(
     post, path = "/api/accounts/flows", operation_id = "start_flow", tag = "Accounts", request_body = FlowStart,
-    responses((status = 201, description = "The flow.", body = Flow)),
+    responses((status = 201, description = "The flow; `Location` names it.", body = Flow)),
     security(("bearer" = ["accounts:write"]), ("api_key" = ["accounts:write"]))
 )]
 pub async fn start_flow(
@@ -59,17 +59,15 @@ pub async fn start_flow(
     principal: Principal,
     origin: Origin,
     Json(request): Json<FlowStart>,
-) -> ApiResult<(StatusCode, Fresh<Flow>)> {
+) -> ApiResult<(StatusCode, [(HeaderName, String); 1], Fresh<Flow>)> {
     principal.require("accounts:write")?;
     validate(&request)?;
     let FlowStart { provider, account, shared, label } = request;
-    if label.as_ref().is_some_and(|label| label.chars().any(char::is_control)) {
-        let detail = "a line of text".to_owned();
-        return Err(ApiError::invalid(vec![FieldError { field: "label".into(), code: "invalid".into(), detail }]));
-    }
+    let label = label.map(|text| super::label(&text)).transpose()?;
     let start = Start { instance: provider, account, shared, label };
     let flow = connect::start(&app, &principal, &origin, start).await?;
-    Ok((StatusCode::CREATED, (NO_STORE, Json(flow))))
+    let location = [(header::LOCATION, format!("/api/accounts/flows/{}", flow.id))];
+    Ok((StatusCode::CREATED, location, (NO_STORE, Json(flow))))
 }
 
 /// A flow: its step, or what came of it.
@@ -186,8 +184,13 @@ pub async fn start_login(
     origin: Origin,
     Path(provider): Path<String>,
     Query(login): Query<Login>,
+    headers: HeaderMap,
 ) -> ApiResult<Fresh<LoginStarted>> {
     principal.require("accounts:write")?;
+    // Other sites may lead a browser here, with its cookie; what they would start must not crowd out the user's own.
+    if matches!(principal.credential, Credential::Ui { .. }) && !cookie::is_own_page(&headers) {
+        return Err(ApiError::forbidden("csrf", "another site led here; start connecting from this host's pages"));
+    }
     let start = Start { instance: provider, account: login.account, shared: false, label: None };
     let flow = connect::start(&app, &principal, &origin, start).await?;
     let authorization_url = match &flow.step {

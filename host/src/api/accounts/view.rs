@@ -9,7 +9,7 @@ use zotify_plugin_api::CapabilityState;
 use crate::{
     App,
     accounts::Account,
-    api::{library::Counts, rfc3339},
+    api::{library::Counts, rfc3339, sync::Completeness},
     auth::Principal,
     db::{self, credentials::SignedIn, items},
     error::ApiResult,
@@ -30,8 +30,8 @@ pub struct Connection {
     pub shared: bool,
     /// Whether it is the caller's own.
     pub owned_by_me: bool,
-    /// `ok`, `auth_required`, `restricted` or `failed`.
-    #[schema(example = "ok")]
+    /// How it stands.
+    #[schema(value_type = AccountState)]
     pub state: String,
     /// Why it is not `ok`.
     pub state_code: Option<String>,
@@ -53,7 +53,8 @@ pub struct Connection {
     pub last_pull_at: Option<String>,
     /// When that saw all of it, RFC 3339 UTC.
     pub last_complete_at: Option<String>,
-    /// How complete the last read was: `complete`, `partial` or `failed`.
+    /// How complete the last read was.
+    #[schema(value_type = Option<Completeness>)]
     pub completeness: Option<String>,
     /// How often it is read by itself, in seconds; null: as the server's configuration says; 0: never.
     pub pull_every_s: Option<i64>,
@@ -65,11 +66,39 @@ pub struct Connection {
     pub counts: Counts,
 }
 
+/// How an account stands, as the document describes it.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "the database keeps the words themselves")]
+pub(crate) enum AccountState {
+    /// It works.
+    Ok,
+    /// Somebody has to sign in again.
+    AuthRequired,
+    /// The service does not let the account do what is asked.
+    Restricted,
+    /// Something else.
+    Failed,
+}
+
+/// Whether an account can do something, as the document describes it.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "pages show the words themselves")]
+pub(crate) enum CapabilityStatus {
+    /// It can.
+    Available,
+    /// Not this account, or not now.
+    Restricted,
+    /// Never.
+    Unsupported,
+}
+
 /// Whether something can be done, and why not.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CapabilityView {
-    /// `available`, `restricted` (not for this account now) or `unsupported` (never).
-    #[schema(example = "available")]
+    /// Whether it can be done.
+    #[schema(value_type = CapabilityStatus)]
     pub state: &'static str,
     /// Why it is not available.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,7 +109,7 @@ pub struct CapabilityView {
 pub(super) async fn one(app: &App, principal: &Principal, account: Account) -> ApiResult<Connection> {
     let signed_in = db::credentials::find(app.db.read(), &account.id).await?;
     let counts = items::counts(app.db.read(), std::slice::from_ref(&account.id)).await?;
-    let budget = budget::report(app, &account.instance, &account.id).await?;
+    let budget = budget::reports(app, &[(&account.instance, &account.id)]).await?.remove(&account.id);
     Ok(Connection { budget, ..connection(app, principal, account, signed_in, &counts) })
 }
 
@@ -90,13 +119,13 @@ pub(super) async fn all(app: &App, principal: &Principal, accounts: Vec<Account>
     let counts = items::counts(app.db.read(), &ids).await?;
     let signed_in = db::credentials::of_accounts(app.db.read(), &ids).await?;
     let mut signed_in: BTreeMap<_, _> = signed_in.into_iter().map(|one| (one.account_id.clone(), one)).collect();
-    let mut views = Vec::with_capacity(accounts.len());
-    for account in accounts {
-        let own = signed_in.remove(&account.id);
-        let budget = budget::report(app, &account.instance, &account.id).await?;
-        views.push(Connection { budget, ..connection(app, principal, account, own, &counts) });
-    }
-    Ok(views)
+    let named: Vec<(&str, &str)> = accounts.iter().map(|a| (a.instance.as_str(), a.id.as_str())).collect();
+    let mut budgets = budget::reports(app, &named).await?;
+    let view = |account: Account| {
+        let (own, budget) = (signed_in.remove(&account.id), budgets.remove(&account.id));
+        Connection { budget, ..connection(app, principal, account, own, &counts) }
+    };
+    Ok(accounts.into_iter().map(view).collect())
 }
 
 fn connection(

@@ -8,9 +8,11 @@ use utoipa::ToSchema;
 use crate::{
     AppState,
     api::{
+        accounts::AccountState,
         admin::put_on_record,
         page::{Page, Paging},
         rfc3339,
+        sync::Completeness,
     },
     audit::Actor,
     auth::{Admin, Origin},
@@ -32,12 +34,13 @@ pub struct UserConnection {
     user_id: Option<String>,
     /// The owner's name.
     user_name: Option<String>,
-    /// `ok`, `auth_required`, `restricted` or `failed`.
-    #[schema(example = "ok")]
+    /// How it stands.
+    #[schema(value_type = AccountState)]
     state: String,
     /// Why it is not `ok`.
     state_code: Option<String>,
     /// How complete the last read of its library was.
+    #[schema(value_type = Option<Completeness>)]
     completeness: Option<String>,
     /// When that was, RFC 3339 UTC.
     last_pull_at: Option<String>,

@@ -246,6 +246,7 @@ pub async fn delete_user(
     app.recent_sessions.forget();
     app.recent_keys.forget();
     app.recent_accounts.forget();
+    app.catalogue.forget_all();
     // Those of other nodes stop when they find their rows gone.
     running.iter().for_each(|job| app.jobs.stop(job));
     Ok(StatusCode::NO_CONTENT)

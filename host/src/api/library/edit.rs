@@ -15,7 +15,7 @@ use crate::{
         resolve,
     },
     auth::Principal,
-    error::{ApiError, ApiResult, FieldError},
+    error::{ApiError, ApiResult},
     library::{Change, MAX_UPSTREAM, Outcome, Plan},
     mirror::Scope,
     routing,
@@ -25,7 +25,7 @@ use crate::{
 const MAX_ITEMS: usize = 500;
 
 /// By which account something is changed.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct AccountQuery {
     /// The account's id; without it the one that holds what is changed, else the only one at the provider.
@@ -50,15 +50,13 @@ pub struct LibraryChange {
 
 impl LibraryChange {
     fn check(&self) -> ApiResult<()> {
-        let field = |field: &str, detail: String| {
-            Err(ApiError::invalid(vec![FieldError { field: field.into(), code: "invalid".into(), detail }]))
-        };
         if self.add.len() + self.remove.len() > MAX_ITEMS {
-            return field("add", format!("add and remove together may have at most {MAX_ITEMS} items"));
+            let detail = format!("add and remove together may have at most {MAX_ITEMS} items");
+            return Err(ApiError::invalid_field("add", detail));
         }
         let added: HashSet<&String> = self.add.iter().collect();
         match self.remove.iter().position(|text| added.contains(text)) {
-            Some(n) => field(&format!("remove[{n}]"), "it stands in add, too".into()),
+            Some(n) => Err(ApiError::invalid_field(format!("remove[{n}]"), "it stands in add, too")),
             None => Ok(()),
         }
     }
@@ -71,18 +69,34 @@ pub struct LibraryChanged {
     data: Vec<ChangedItem>,
 }
 
+/// How the change of one item went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ChangeStatus {
+    /// It was saved.
+    Added,
+    /// It is not saved any more.
+    Removed,
+    /// It was so already.
+    Unchanged,
+    /// It was not done; see `code`.
+    Failed,
+}
+
 /// What became of one item.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ChangedItem {
     /// Its URI; what was sent, where that names nothing.
     uri: String,
-    /// `added`, `removed`, `unchanged` where it was so already, or `failed`.
-    #[schema(example = "added")]
-    status: &'static str,
+    /// How it went.
+    status: ChangeStatus,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "unsupported")]
     code: Option<String>,
+    /// The provider's own code, where it named one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_code: Option<String>,
     /// One sentence for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
@@ -91,16 +105,17 @@ pub struct ChangedItem {
 impl ChangedItem {
     fn new(uri: String, change: Change, outcome: &Outcome) -> Self {
         let status = match (outcome, change) {
-            (Ok(true), _) => "unchanged",
-            (Ok(false), Change::Add) => "added",
-            (Ok(false), Change::Remove) => "removed",
-            (Err(_), _) => "failed",
+            (Ok(true), _) => ChangeStatus::Unchanged,
+            (Ok(false), Change::Add) => ChangeStatus::Added,
+            (Ok(false), Change::Remove) => ChangeStatus::Removed,
+            (Err(_), _) => ChangeStatus::Failed,
         };
         let error = outcome.as_ref().err();
         Self {
             uri,
             status,
             code: error.map(|error| error.code().to_owned()),
+            provider_code: error.and_then(|error| error.provider_code().map(str::to_owned)),
             detail: error.map(|error| error.detail().to_owned()),
         }
     }

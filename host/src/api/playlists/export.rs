@@ -23,8 +23,7 @@ use crate::{
         now_ms,
     },
     error::ApiResult,
-    media,
-    mirror::Scope,
+    media, playlists,
 };
 
 /// Entries that are read at once.
@@ -79,8 +78,8 @@ pub async fn export_playlist(
         principal.require("catalog:read")?;
     }
     let uri = uri.of_kind(Kind::Playlist)?;
-    let scope = Scope::of(&app, &principal).await?.narrowed_to(uri.instance());
-    let playlist = held(&app, &scope, &uri).await?;
+    let scope = playlists::scope(&app, &principal, &uri, None).await?;
+    let playlist = held(&app, &principal, &scope, &uri).await?;
     let doc: Value = serde_json::from_str(&playlist.doc).unwrap_or_default();
     let name = doc["name"].as_str().unwrap_or("playlist").to_owned();
     let (content_type, extension, body) = match query.format {

@@ -9,31 +9,28 @@ use axum::{
 use garde::Validate;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use zotify_plugin_api::{Kind, PlaylistCreate, PlaylistUpdate, capability};
+use zotify_plugin_api::{PlaylistCreate, PlaylistUpdate, capability};
 
-use super::entries::{expected, tagged};
+use super::{entries::tagged, wanted::Wanted};
 use crate::{
     App, AppState,
     accounts::Account,
     api::{
-        extract::{ItemUri, Query, Valid, body_problem},
+        extract::{Valid, body_problem},
         library::edit::AccountQuery,
         model::Playlist,
         raw::RawJson,
     },
     auth::Principal,
-    error::{ApiError, ApiResult, FieldError},
+    error::{ApiError, ApiResult},
     middleware::etag,
     mirror::Scope,
-    playlists, routing,
+    playlists::{self, Made},
+    routing,
 };
 
 /// The largest picture, in bytes.
 const MAX_IMAGE: usize = 512 << 10;
-
-fn invalid(field: &str, detail: &str) -> ApiError {
-    ApiError::invalid(vec![FieldError { field: field.into(), code: "invalid".into(), detail: detail.into() }])
-}
 
 /// A new playlist.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
@@ -71,7 +68,7 @@ pub struct NewPlaylist {
 /// Makes a playlist at a provider. Neither `account` nor `provider` is needed where only one account can make any.
 ///
 /// # Errors
-/// 404 `account_not_found`, 409 `account_required` or `account_ambiguous`, 403 `account_read_only`, 422 `unsupported` or
+/// 404 `account_not_found`, 409 `account_required` or `account_ambiguous`, 403 `admin_required`, 422 `unsupported` or
 /// `validation_failed`, 504 `outcome_unknown`, or why the provider failed.
 #[utoipa::path(
     post, path = "/api/playlists", operation_id = "create_playlist", tag = "Playlists", request_body = NewPlaylist,
@@ -85,7 +82,7 @@ pub async fn create_playlist(
 ) -> ApiResult<Response> {
     principal.require("playlists:write")?;
     if new.name.trim().is_empty() {
-        return Err(invalid("name", "a playlist needs a name"));
+        return Err(ApiError::invalid_field("name", "a playlist needs a name"));
     }
     let scope = Scope::of(&app, &principal).await?;
     let account = maker(&app, &principal, &scope, &new)?.clone();
@@ -96,24 +93,24 @@ pub async fn create_playlist(
         let app = app.clone();
         async move { playlists::create(&app, &handle, &account, create).await }
     };
-    let (doc, version) = routing::detached(&app, work).await?;
-    let uri: serde_json::Value = serde_json::from_str(&doc).map_err(ApiError::internal)?;
-    let location = format!("/api/playlists/{}", uri["uri"].as_str().unwrap_or_default());
-    let headers = [(header::LOCATION, location), (header::ETAG, etag::of_version(&version))];
+    let Made { uri, doc, tag } = routing::detached(&app, work).await?;
+    let headers = [(header::LOCATION, format!("/api/playlists/{uri}")), (header::ETAG, etag::of_version(&tag))];
     Ok((StatusCode::CREATED, headers, RawJson(doc)).into_response())
 }
 
 /// The account to make a playlist by.
 fn maker<'a>(app: &App, principal: &Principal, scope: &'a Scope, new: &NewPlaylist) -> ApiResult<&'a Account> {
     if let Some(id) = &new.account {
-        return routing::named(principal, scope, id, new.provider.as_deref());
+        let account = routing::named(principal, scope, id, None)?;
+        let elsewhere = routing::elsewhere(account, new.provider.as_deref());
+        return elsewhere.map_or(Ok(account), |detail| Err(ApiError::invalid_field("account", detail)));
     }
     let able = |account: &&Account| match &new.provider {
         Some(provider) => account.instance == *provider,
         None => app.providers.get(&account.instance).is_some_and(|h| h.has(capability::PLAYLISTS_CREATE)),
     };
     let candidates: Vec<&Account> = scope.accounts().iter().filter(able).collect();
-    routing::only(principal, &candidates, "make a playlist")
+    routing::only(principal, scope, &candidates, "make a playlist")
 }
 
 /// What to change of a playlist; what is left out stays.
@@ -143,7 +140,7 @@ pub struct PlaylistChange {
 /// Changes a playlist's details. The answer is what the provider made of it.
 ///
 /// # Errors
-/// 404 `item_not_found` or `wrong_kind`, 403 `account_read_only`, 409 `account_ambiguous`, 412 `version_mismatch`, 422
+/// 404 `item_not_found` or `wrong_kind`, 403 `admin_required`, 409 `account_ambiguous`, 412 `version_mismatch`, 422
 /// `unsupported` or `validation_failed`, 504 `outcome_unknown`, or why the provider failed.
 #[utoipa::path(
     patch, path = "/api/playlists/{uri}", operation_id = "update_playlist", tag = "Playlists",
@@ -157,27 +154,20 @@ pub struct PlaylistChange {
 )]
 pub async fn update_playlist(
     State(app): State<AppState>,
-    principal: Principal,
-    uri: ItemUri,
-    Query(query): Query<AccountQuery>,
-    headers: HeaderMap,
+    Wanted { target, expected }: Wanted,
     Valid(change): Valid<PlaylistChange>,
 ) -> ApiResult<Response> {
-    principal.require("playlists:write")?;
-    let target = playlists::find(&app, &principal, uri.of_kind(Kind::Playlist)?, query.account.as_deref()).await?;
     let PlaylistChange { name, description, public, collaborative } = change;
     if name.as_ref().is_some_and(|name| name.trim().is_empty()) {
-        return Err(invalid("name", "a playlist needs a name"));
+        return Err(ApiError::invalid_field("name", "a playlist needs a name"));
     }
     if name.is_none() && description.is_none() && public.is_none() && collaborative.is_none() {
-        return Err(invalid("name", "send what to change: name, description, public or collaborative"));
+        return Err(ApiError::invalid_field("name", "send what to change: name, description, public or collaborative"));
     }
-    let expected = expected(&app, &target, &headers).await?;
-    let playlist = zotify_plugin_api::ItemKey { uri: target.uri.clone(), locator: target.locator.clone() };
-    let change = PlaylistUpdate { playlist, name, description, public, collaborative };
+    let change = PlaylistUpdate { playlist: target.key(), name, description, public, collaborative };
     let work = {
         let app = app.clone();
-        async move { playlists::update(&app, &target, change, expected.as_deref()).await }
+        async move { playlists::update(&app, &target, change, expected.as_ref()).await }
     };
     let seen = routing::detached(&app, work).await?;
     Ok((tagged(&seen.tag), RawJson(seen.doc)).into_response())
@@ -186,25 +176,24 @@ pub async fn update_playlist(
 /// Deletes a playlist, or stops following it where it is somebody else's.
 ///
 /// # Errors
-/// 404 `item_not_found` or `wrong_kind`, 403 `account_read_only`, 409 `account_ambiguous`, 422 `unsupported`, 504
-/// `outcome_unknown`, or why the provider failed.
+/// 404 `item_not_found` or `wrong_kind`, 403 `admin_required`, 409 `account_ambiguous`, 412 `version_mismatch`, 422
+/// `unsupported`, 504 `outcome_unknown`, or why the provider failed.
 #[utoipa::path(
     delete, path = "/api/playlists/{uri}", operation_id = "delete_playlist", tag = "Playlists",
-    params(("uri" = String, Path, description = "The playlist's URI."), AccountQuery),
+    params(
+        ("uri" = String, Path, description = "The playlist's URI."), AccountQuery,
+        ("If-Match" = Option<String>, Header, description = "Only if it still is of this version.")
+    ),
     responses((status = 204, description = "It is gone.")),
     security(("bearer" = ["playlists:write"]), ("api_key" = ["playlists:write"]))
 )]
 pub async fn delete_playlist(
     State(app): State<AppState>,
-    principal: Principal,
-    uri: ItemUri,
-    Query(query): Query<AccountQuery>,
+    Wanted { target, expected }: Wanted,
 ) -> ApiResult<StatusCode> {
-    principal.require("playlists:write")?;
-    let target = playlists::find(&app, &principal, uri.of_kind(Kind::Playlist)?, query.account.as_deref()).await?;
     let work = {
         let app = app.clone();
-        async move { playlists::delete(&app, &target).await }
+        async move { playlists::delete(&app, &target, expected.as_ref()).await }
     };
     routing::detached(&app, work).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -213,25 +202,24 @@ pub async fn delete_playlist(
 /// Sets a playlist's picture: a JPEG or PNG of at most 512 KiB.
 ///
 /// # Errors
-/// 404 `item_not_found` or `wrong_kind`, 403 `account_read_only`, 413 `body_too_large`, 415 `unsupported_media_type`, 422
-/// `invalid_image` or `unsupported`, 504 `outcome_unknown`, or why the provider failed.
+/// 404 `item_not_found` or `wrong_kind`, 403 `admin_required`, 412 `version_mismatch`, 413 `body_too_large`, 415
+/// `unsupported_media_type`, 422 `invalid_image` or `unsupported`, 504 `outcome_unknown`, or why the provider failed.
 #[utoipa::path(
     put, path = "/api/playlists/{uri}/image", operation_id = "set_playlist_image", tag = "Playlists",
-    params(("uri" = String, Path, description = "The playlist's URI."), AccountQuery),
-    request_body(content = Vec<u8>, content_type = "image/jpeg", description = "The picture, also as `image/png`."),
+    params(
+        ("uri" = String, Path, description = "The playlist's URI."), AccountQuery,
+        ("If-Match" = Option<String>, Header, description = "Only if it still is of this version.")
+    ),
+    request_body(description = "The picture.", content((Vec<u8> = "image/jpeg"), (Vec<u8> = "image/png"))),
     responses((status = 204, description = "The provider has it.")),
     security(("bearer" = ["playlists:write"]), ("api_key" = ["playlists:write"]))
 )]
 pub async fn set_playlist_image(
     State(app): State<AppState>,
-    principal: Principal,
-    uri: ItemUri,
-    Query(query): Query<AccountQuery>,
+    Wanted { target, expected }: Wanted,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> ApiResult<StatusCode> {
-    principal.require("playlists:write")?;
-    let target = playlists::find(&app, &principal, uri.of_kind(Kind::Playlist)?, query.account.as_deref()).await?;
     let bytes = body.map_err(|rejection| body_problem(&rejection))?;
     let named = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let content_type = match named.split(';').next().unwrap_or_default().trim() {
@@ -251,7 +239,7 @@ pub async fn set_playlist_image(
     }
     let work = {
         let app = app.clone();
-        async move { playlists::set_image(&app, &target, content_type, bytes.to_vec()).await }
+        async move { playlists::set_image(&app, &target, (content_type, bytes.to_vec()), expected.as_ref()).await }
     };
     routing::detached(&app, work).await?;
     Ok(StatusCode::NO_CONTENT)

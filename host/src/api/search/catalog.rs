@@ -15,7 +15,7 @@ use crate::{
         page::{Meta, Paging, ProviderPart, RawPage, cursor, open, seal},
         raw,
     },
-    cache::Searched,
+    cache::{Catalogue, Searched},
     db::items::{self, Hit, Part, Wanted},
     error::{ApiError, ApiResult},
     mirror::{Scope, fold, lookup},
@@ -110,19 +110,17 @@ async fn ask(app: &App, account: &Account, list: &str, request: Search) -> Answe
     let handle = app.providers.get(&instance);
     let asks = handle.as_deref().and_then(|handle| lookup::account_of(handle, &account.id));
     // What the words mean is the service's to say, so they are told apart as they were typed.
-    let key =
-        format!("{} {instance} {} {}", account.id, serde_json::to_string(&request).unwrap_or_default(), asks.is_some());
+    let question = serde_json::to_string(&request).unwrap_or_default();
+    let key = Catalogue::key(&account.id, &format!("{instance} {question} {}", asks.is_some()));
     let searched = app.catalogue.searches.get(&key, fetch(app, &instance, asks, request)).await;
     match searched.and_then(|found| Ok((seal(app, &account.id, list, found.next.clone())?, found))) {
         Ok((next, found)) => {
-            let state = ProviderPart { state: "ok".into(), code: None, detail: None, as_of: None };
+            let state = ProviderPart::ok();
             let part = Part { json: found.json.to_string(), count: found.count, last: None };
             Answer { part, next, instance, state }
         }
         Err(error) => {
-            let error = ApiError::from(error);
-            let (code, detail) = (Some(error.code().to_owned()), Some(error.detail().to_owned()));
-            let state = ProviderPart { state: "failed".into(), code, detail, as_of: None };
+            let state = ProviderPart::ok().failed("failed", &ApiError::from(error));
             Answer { part: Part::default(), next: None, instance, state }
         }
     }

@@ -25,8 +25,6 @@ pub struct Credentials {
 /// An account at an instance, with its credentials where it has any.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// Whose the account is; none: shared by all.
-    pub owner: Option<String>,
     /// Its credentials.
     pub credentials: Option<Credentials>,
 }
@@ -38,7 +36,6 @@ pub struct Found {
 pub async fn of_account(db: impl AnyExecutor<'_>, instance: &str, account_id: &str) -> sqlx::Result<Option<Found>> {
     #[derive(FromRow)]
     struct Joined {
-        owner: Option<String>,
         sealed: Option<Vec<u8>>,
         version: Option<i64>,
         dead_code: Option<String>,
@@ -47,7 +44,7 @@ pub async fn of_account(db: impl AnyExecutor<'_>, instance: &str, account_id: &s
         lease_until: Option<i64>,
     }
     let row: Option<Joined> = sqlx::query_as(
-        "SELECT a.owner, c.sealed, c.version, c.dead_code, c.dead_detail, c.lease, c.lease_until
+        "SELECT c.sealed, c.version, c.dead_code, c.dead_detail, c.lease, c.lease_until
          FROM accounts a LEFT JOIN account_credentials c ON c.account_id = a.id WHERE a.id = $1 AND a.instance = $2",
     )
     .bind(account_id.to_owned())
@@ -55,7 +52,7 @@ pub async fn of_account(db: impl AnyExecutor<'_>, instance: &str, account_id: &s
     .fetch_optional(db)
     .await?;
     Ok(row.map(|row| {
-        let Joined { owner, sealed, version, dead_code, dead_detail, lease, lease_until } = row;
+        let Joined { sealed, version, dead_code, dead_detail, lease, lease_until } = row;
         let credentials = sealed.zip(version).map(|(sealed, version)| Credentials {
             sealed,
             version,
@@ -64,7 +61,7 @@ pub async fn of_account(db: impl AnyExecutor<'_>, instance: &str, account_id: &s
             lease,
             lease_until,
         });
-        Found { owner, credentials }
+        Found { credentials }
     }))
 }
 

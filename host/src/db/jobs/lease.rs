@@ -213,16 +213,13 @@ pub async fn retry(tx: &mut Tx, id: &str, owner: &str, run_at: i64, error: &str)
     Ok(done.rows_affected() > 0)
 }
 
-/// Where a job goes on from, JSON.
+/// Where a job goes on from, and its last failure, both JSON.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn checkpoint(tx: &mut Tx, id: &str) -> sqlx::Result<Option<String>> {
-    let row: Option<(Option<String>,)> = sqlx::query_as("SELECT checkpoint FROM jobs WHERE id = $1")
-        .bind(id.to_owned())
-        .fetch_optional(&mut **tx)
-        .await?;
-    Ok(row.and_then(|(checkpoint,)| checkpoint))
+pub async fn kept(tx: &mut Tx, id: &str) -> sqlx::Result<(Option<String>, Option<String>)> {
+    let row = sqlx::query_as("SELECT checkpoint, error FROM jobs WHERE id = $1").bind(id.to_owned());
+    Ok(row.fetch_optional(&mut **tx).await?.unwrap_or_default())
 }
 
 /// Says why a job that was just put back waits; with `free`, its attempt does not count.

@@ -12,6 +12,8 @@ use crate::{
     mirror::entries::{Entries, MAX_ENTRIES},
 };
 
+/// What a provider says of a playlist that the account may see, but not look into.
+const NOT_ACCESSIBLE: &str = "not_accessible";
 /// How often reading one of them waits for the service.
 const MAX_WAITS: u32 = 100;
 
@@ -78,7 +80,11 @@ impl Pull {
         let skip = Skip { name: due.uri.clone(), code, detail: error.message.clone() };
         tracing::warn!(instance = self.account.instance, playlist = due.uri, "left a playlist out: {error}");
         let mut tx = self.ctx.app.db.write().await?;
-        playlists::done(&mut tx, &self.account.id, &due.uri, &self.at.run, None).await?;
+        // What the account may not look into is not tried again before it changed. Entries from before may be of any version.
+        let out_of_reach =
+            skip.code == NOT_ACCESSIBLE && playlists::named(&mut *tx, &self.account.id, &due.uri).await?.is_empty();
+        let version = due.version.as_deref().filter(|_| out_of_reach);
+        playlists::done(&mut tx, &self.account.id, &due.uri, &self.at.run, version).await?;
         self.save(tx, &Counts { skipped: 1, ..Counts::default() }, &[skip]).await
     }
 }

@@ -1,4 +1,4 @@
-//! Ends a run. Only a complete run removes anything, and one that would remove a lot waits for confirmation.
+//! Ends a run. Only what was listed completely loses anything, and a run that would remove a lot waits for confirmation.
 
 use std::time::Duration;
 
@@ -64,8 +64,8 @@ impl Pull {
         Ok(())
     }
 
-    /// Where the next run starts. A partial run leaves that as it was; a mirror that does not have what the plugin
-    /// thinks it has is read anew.
+    /// Where the next run starts. A partial run leaves that as it was unless the plugin knows how to go on from it; a mirror
+    /// that does not have what the plugin thinks it has is read anew.
     fn next_token(&self) -> Option<&str> {
         if self.at.unknown > 0 {
             tracing::warn!(
@@ -75,32 +75,31 @@ impl Pull {
             );
             return None;
         }
-        if self.at.partial.is_some() { self.account.sync_token.as_deref() } else { self.at.sync_token.as_deref() }
+        let before = self.account.sync_token.as_ref().filter(|_| self.at.partial.is_some());
+        self.at.sync_token.as_ref().or(before).map(String::as_str)
     }
 
     async fn end_partial(&self, tx: &mut Tx, code: &str, detail: &str) -> sqlx::Result<Ending> {
         items::give_up_marks(tx, &self.account.id, &self.at.run).await?;
-        Ok(Ending {
-            state: "applied",
-            completeness: Some("partial"),
-            code: Some(code.to_owned()),
-            detail: Some(detail.to_owned()),
-            plan: None,
-        })
+        Ok(partial(code, detail))
     }
 
+    /// Ends a run that saw the whole library, if perhaps not all playlists.
     async fn end_complete(&self, tx: &mut Tx) -> sqlx::Result<Ending> {
         let (account, run) = (&self.account.id, &self.at.run);
         if self.at.listing == Listing::Everything {
             items::mark_missing(tx, account, run, false).await?;
         }
-        // A list of playlists always names all of them.
-        if self.can.playlists {
+        // A list of playlists always names all of them, unless it says that it does not.
+        if self.can.playlists && self.at.partial_playlists.is_none() {
             items::mark_missing(tx, account, run, true).await?;
         }
         let missing = items::missing(tx, account, run).await?;
         let total = items::total(tx, account).await?;
-        let complete = Ending { state: "applied", completeness: Some("complete"), ..Ending::default() };
+        let complete = match &self.at.partial_playlists {
+            None => Ending { state: "applied", completeness: Some("complete"), ..Ending::default() },
+            Some((code, detail)) => partial(code, detail),
+        };
         if missing.count() > FREE_REMOVALS && missing.count() * FREE_SHARE > total {
             items::hold(tx, account, run).await?;
             return Ok(Ending { state: "held", plan: Some(plan(&missing, total).to_string()), ..complete });
@@ -127,6 +126,16 @@ impl Pull {
         }
         events::emit(tx, event("sync.finished")).await?;
         Ok(())
+    }
+}
+
+fn partial(code: &str, detail: &str) -> Ending {
+    Ending {
+        state: "applied",
+        completeness: Some("partial"),
+        code: Some(code.to_owned()),
+        detail: Some(detail.to_owned()),
+        plan: None,
     }
 }
 

@@ -63,7 +63,10 @@ impl Pull {
     }
 
     pub(super) async fn store_playlists(&mut self, page: Page, next: Option<String>) -> Result<(), JobError> {
-        let checked = self.check(page.items, |kind| kind == Kind::Playlist, &HashMap::new()).await?;
+        let mut checked = self.check(page.items, |kind| kind == Kind::Playlist, &HashMap::new()).await?;
+        checked.counts.skipped = count(page.skipped.len());
+        checked.skips.extend(page.skipped.into_iter().map(skip));
+        self.at.partial_playlists = self.at.partial_playlists.take().or_else(|| reason(page.completeness));
         self.at.cursor = next;
         if self.at.cursor.is_none() {
             self.at.step = Step::Entries;

@@ -351,14 +351,18 @@ async fn what_the_plugin_takes_as_known_and_is_not_is_read_anew() {
     world.run(LibraryPage { sync_token: Some("t1".into()), ..page(many(1)) }).await;
     assert_eq!(token().await.as_deref(), Some("t1"));
     let partial = Completeness::Partial { code: "x".into(), detail: String::new() };
-    let page_with = |sync: &str, unchanged: &[&str]| LibraryPage {
-        sync_token: Some(sync.into()),
+    let page_with = |sync: Option<&str>, unchanged: &[&str]| LibraryPage {
+        sync_token: sync.map(Into::into),
         unchanged: unchanged.iter().map(|u| uri(u)).collect(),
         ..page([])
     };
-    world.run(LibraryPage { completeness: partial, ..page_with("t2", &["fake:track:0"]) }).await;
-    assert_eq!(token().await.as_deref(), Some("t1"), "a partial run does not move the token");
-    world.run(page_with("t3", &["fake:track:0", "fake:track:99"])).await;
+    let partial = |sync| LibraryPage { completeness: partial.clone(), ..page_with(sync, &[]) };
+    world.run(partial(None)).await;
+    assert_eq!(token().await.as_deref(), Some("t1"), "a partial run that names no token leaves it");
+    world.run(partial(Some("t2"))).await;
+    assert_eq!(token().await.as_deref(), Some("t2"), "one that knows how to go on moves it");
+    assert_eq!(world.titles().await, ["song 0000"], "and removes nothing");
+    world.run(page_with(Some("t3"), &["fake:track:0", "fake:track:99"])).await;
     assert_eq!(token().await, None);
 }
 

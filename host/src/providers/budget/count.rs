@@ -8,7 +8,7 @@ pub(super) const HOUR_MS: i64 = 3600 * 1000;
 pub(super) const DAY_HOURS: i64 = 24;
 /// What calls that nobody waits for may use of a window and of a day, in percent.
 const BACKGROUND_PERCENT: i64 = 80;
-/// Requests that an account may always make in the background in a day, as long as the day has them.
+/// Requests that an account may always make in a day, as long as the day has them.
 const SMALLEST_SHARE: i64 = 50;
 
 /// What requests in the background may use of a limit.
@@ -16,9 +16,9 @@ pub(super) fn background(limit: i64) -> i64 {
     (limit.saturating_mul(BACKGROUND_PERCENT) / 100).max(1)
 }
 
-/// What one of so many accounts may use of a day in the background.
-pub(super) fn share(daily: i64, accounts: i64) -> i64 {
-    (background(daily) / accounts.max(1)).max(SMALLEST_SHARE)
+/// What one of so many accounts may use of a day, or of the part of it that is for the background.
+pub(super) fn share(limit: i64, accounts: i64) -> i64 {
+    (limit / accounts.max(1)).max(SMALLEST_SHARE)
 }
 
 /// The hour of a time, and how much of the hour is over, in milliseconds.
@@ -100,8 +100,10 @@ impl Window {
 pub(super) struct Day {
     /// All of them.
     pub(super) used: i64,
-    /// Those of the account in the background.
+    /// Those of the account.
     pub(super) of_account: i64,
+    /// Those of them in the background.
+    pub(super) in_background: i64,
     /// The accounts that made them, with the one that asks.
     pub(super) accounts: i64,
 }
@@ -115,7 +117,8 @@ impl Day {
         let others = uses.iter().filter(|of| !of.account_id.is_empty() && Some(of.account_id.as_str()) != account);
         Self {
             used: used.saturating_add(weighted(oldest, passed, HOUR_MS)),
-            of_account: own.map_or(0, |of| of.background + weighted(of.oldest_background, passed, HOUR_MS)),
+            of_account: own.map_or(0, |of| of.used + weighted(of.oldest, passed, HOUR_MS)),
+            in_background: own.map_or(0, |of| of.background + weighted(of.oldest_background, passed, HOUR_MS)),
             accounts: i64::try_from(others.count()).unwrap_or(i64::MAX).saturating_add(i64::from(account.is_some())),
         }
     }
@@ -164,9 +167,9 @@ mod tests {
         };
         let uses = [of("a", 10, 8), of("b", 5, 0), of("", 1, 0)];
         let day = Day::of(&uses, Some("a"), 100 * HOUR_MS + HOUR_MS / 2);
-        assert_eq!(day, Day { used: 20, of_account: 14, accounts: 2 });
+        assert_eq!(day, Day { used: 20, of_account: 14, in_background: 14, accounts: 2 });
         assert_eq!(Day::of(&uses, Some("c"), 100 * HOUR_MS).accounts, 3);
-        assert_eq!(Day::of(&uses, None, 100 * HOUR_MS), Day { used: 24, of_account: 0, accounts: 2 });
+        assert_eq!(Day::of(&uses, None, 100 * HOUR_MS), Day { used: 24, of_account: 0, in_background: 0, accounts: 2 });
     }
 
     #[test]
@@ -180,7 +183,7 @@ mod tests {
 
     #[test]
     fn shares_are_fair_and_never_nothing() {
-        assert_eq!((background(1000), background(1), share(1000, 4), share(100, 50)), (800, 1, 200, 50));
+        assert_eq!((background(1000), background(1), share(1000, 4), share(100, 50)), (800, 1, 250, 50));
     }
 
     #[test]

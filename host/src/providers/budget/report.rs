@@ -1,5 +1,7 @@
 //! What the API says of budgets.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -11,7 +13,7 @@ use crate::{
     App,
     api::rfc3339,
     db::{
-        budgets::{self, Keys},
+        budgets::{self, OfAccount, Use},
         clock,
     },
     providers::InstanceHandle,
@@ -83,18 +85,31 @@ pub struct SharedBudget {
     pub budget: BudgetReport,
 }
 
-/// The budget of an account; none where there is no such instance, or nothing is limited and nothing was used.
+/// The budgets of accounts (instance and id), by id; none of those at an instance that is gone, nor where nothing is limited
+/// and nothing was used.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn report(app: &App, instance: &str, account: &str) -> sqlx::Result<Option<BudgetReport>> {
-    let Some(handle) = app.providers.get(instance) else { return Ok(None) };
-    let limits = handle.budget_limits();
-    let keys = budgets::keys_of(app.db.read(), instance, account).await?;
-    if keys.is_none() && limits == Limits::default() {
-        return Ok(None);
+pub async fn reports(app: &App, accounts: &[(&str, &str)]) -> sqlx::Result<HashMap<String, BudgetReport>> {
+    let ids: Vec<&str> = accounts.iter().map(|(_, id)| *id).collect();
+    let mut db = app.db.read().acquire().await?;
+    let now = clock::now(&mut db).await?;
+    let mut used: HashMap<String, Used> = HashMap::new();
+    for key in budgets::of_accounts(&mut *db, &ids).await? {
+        used.entry(key.account_id.clone()).or_default().keys.push(key);
     }
-    of_keys(app, instance, limits, keys.as_ref()).await.map(Some)
+    for (id, hour, requests) in budgets::hours_of_accounts(&mut *db, &ids, hour(now).0 - DAY_HOURS).await? {
+        used.entry(id).or_default().hours.push((hour, requests));
+    }
+    let mut reports = HashMap::new();
+    for (instance, id) in accounts {
+        let Some(limits) = app.providers.get(instance).map(|handle| handle.budget_limits()) else { continue };
+        let used = used.remove(*id);
+        if used.is_some() || limits != Limits::default() {
+            reports.insert((*id).to_owned(), used.unwrap_or_default().report(limits, now));
+        }
+    }
+    Ok(reports)
 }
 
 /// The budgets of an instance; none where nothing is limited and nothing was used.
@@ -103,43 +118,56 @@ pub async fn report(app: &App, instance: &str, account: &str) -> sqlx::Result<Op
 /// When the database fails.
 pub async fn of_instance(app: &App, handle: &InstanceHandle) -> sqlx::Result<Option<InstanceBudget>> {
     let limits = handle.budget_limits();
-    let mut shared = Vec::new();
-    for (window, quota, accounts) in budgets::keys_of_instance(app.db.read(), handle.id()).await? {
-        let budget = of_keys(app, handle.id(), limits, Some(&Keys { window, quota })).await?;
-        shared.push(SharedBudget { accounts, budget });
-    }
-    if shared.is_empty() && limits == Limits::default() {
+    let sharers = budgets::sharers(app.db.read(), handle.id()).await?;
+    if sharers.is_empty() && limits == Limits::default() {
         return Ok(None);
     }
+    let accounts: Vec<(&str, &str)> = sharers.iter().map(|(id, _)| (handle.id(), id.as_str())).collect();
+    let mut reports = reports(app, &accounts).await?;
+    let shared = |(id, accounts): (String, i64)| Some(SharedBudget { accounts, budget: reports.remove(&id)? });
     Ok(Some(InstanceBudget {
         window_requests: limits.window.map(|(requests, _)| requests),
         #[expect(clippy::cast_precision_loss, reason = "windows are short")]
         window_s: limits.window.map(|(_, ms)| ms as f64 / 1000.0),
         daily_requests: limits.daily,
-        shared,
+        shared: sharers.into_iter().filter_map(shared).collect(),
     }))
 }
 
-async fn of_keys(app: &App, instance: &str, limits: Limits, keys: Option<&Keys>) -> sqlx::Result<BudgetReport> {
-    let mut db = app.db.read().acquire().await?;
-    let now = clock::now(&mut db).await?;
-    let (mut counted, mut blocked, mut uses, mut hours) = (None, None, Vec::new(), Vec::new());
-    if let Some(keys) = keys {
-        let oldest = hour(now).0 - DAY_HOURS;
-        counted = budgets::find(&mut *db, instance, &keys.window).await?;
-        blocked = budgets::blocked(&mut *db, instance, keys, now).await?;
-        uses = budgets::uses(&mut *db, instance, &keys.quota, oldest).await?;
-        hours = budgets::hours(&mut *db, instance, &keys.quota, oldest, None).await?;
+/// What counts as used by an account.
+#[derive(Default)]
+struct Used {
+    keys: Vec<OfAccount>,
+    /// Requests by hour, oldest first.
+    hours: Vec<(i64, i64)>,
+}
+
+impl Used {
+    fn report(&self, limits: Limits, now: i64) -> BudgetReport {
+        let window = limits.window.map(|(limit, length)| {
+            let counted = self.keys.iter().find(|key| key.is_window != 0).map(|key| &key.budget);
+            let window = Window::of(counted, now, length);
+            WindowReport { limit, used: window.estimate(now), resets_at: window.empty_at().map(rfc3339) }
+        });
+        let daily = limits.daily.map(|limit| {
+            let used = self.today(now);
+            let oldest = self.hours.first().map(|(hour, _)| (hour + DAY_HOURS + 1) * HOUR_MS);
+            DailyReport { limit, used, remaining: (limit - used).max(0), resets_at: oldest.map(rfc3339) }
+        });
+        let blocked = self.keys.iter().map(|key| &key.budget).filter(|budget| budget.blocked_until > Some(now));
+        let blocked = blocked.max_by_key(|budget| budget.blocked_until);
+        BudgetReport {
+            window,
+            daily,
+            blocked_until: blocked.and_then(|budget| budget.blocked_until).map(rfc3339),
+            blocked_code: blocked.and_then(|budget| budget.blocked_code.clone()),
+        }
     }
-    let window = limits.window.map(|(limit, length)| {
-        let window = Window::of(counted.as_ref(), now, length);
-        WindowReport { limit, used: window.estimate(now), resets_at: window.empty_at().map(rfc3339) }
-    });
-    let daily = limits.daily.map(|limit| {
-        let used = Day::of(&uses, None, now).used;
-        let oldest = hours.first().map(|(hour, _)| (hour + DAY_HOURS + 1) * HOUR_MS);
-        DailyReport { limit, used, remaining: (limit - used).max(0), resets_at: oldest.map(rfc3339) }
-    });
-    let (blocked_until, blocked_code) = blocked.map_or((None, None), |(until, code)| (Some(rfc3339(until)), code));
-    Ok(BudgetReport { window, daily, blocked_until, blocked_code })
+
+    fn today(&self, now: i64) -> i64 {
+        let first = hour(now).0 - DAY_HOURS;
+        let (mut used, mut oldest) = (0, 0);
+        self.hours.iter().for_each(|(hour, requests)| *if *hour > first { &mut used } else { &mut oldest } += requests);
+        Day::of(&[Use { used, oldest, ..Use::default() }], None, now).used
+    }
 }

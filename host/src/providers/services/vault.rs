@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::time::Instant;
 use ulid::Ulid;
 use zotify_plugin_api::{
@@ -14,19 +13,17 @@ use zotify_plugin_api::{
 use super::{Notice, Services, printable};
 use crate::{
     accounts,
-    audit::{self, Actor, Entry, Outcome},
     db::{
-        Tx, clock,
+        self, Tx, clock,
         credentials::{
             self,
             turns::{self, Change, Credentials, Found},
         },
     },
-    events::{self, Event},
 };
 
-/// How long a turn lasts, in milliseconds.
-const LEASE_MS: i64 = 30_000;
+/// How long a turn lasts, in milliseconds: longer than a request to the service may take, with the wait for its place.
+const LEASE_MS: i64 = 60_000;
 /// How long to wait for one.
 const PATIENCE: Duration = Duration::from_secs(25);
 /// How often to look whether it is free; the wait doubles from the first to the last.
@@ -132,9 +129,9 @@ impl Services {
         if let Some(code) = &end.code {
             check_code(code)?;
         }
-        let found = self.account(&end.account).await?;
+        self.account(&end.account).await?;
         let mut tx = self.db.write().await.map_err(storage)?;
-        let ended = self.end_in(&mut tx, &end, &found).await.map_err(storage)?;
+        let ended = self.end_in(&mut tx, &end).await.map_err(storage)?;
         tx.commit().await.map_err(storage)?;
         if ended {
             let notice = Notice::AccountChanged { instance: self.instance.clone(), account: end.account };
@@ -145,7 +142,7 @@ impl Services {
     }
 
     /// Answers whether the credentials died of it.
-    async fn end_in(&self, tx: &mut Tx, end: &VaultEnd, found: &Found) -> sqlx::Result<bool> {
+    async fn end_in(&self, tx: &mut Tx, end: &VaultEnd) -> sqlx::Result<bool> {
         let mut ended = false;
         if let Some(code) = &end.code {
             let detail: String = printable(&end.detail).chars().take(MAX_DETAIL).collect();
@@ -153,37 +150,16 @@ impl Services {
             let lease = end.lease.as_deref();
             ended = turns::end(tx, &end.account, end.version, lease, (code, &detail), now).await?;
             if ended {
-                self.announce(tx, &end.account, found.owner.as_deref(), code, &detail).await?;
+                let account = db::accounts::find(&mut **tx, &end.account).await?;
+                if let Some(account) = account {
+                    accounts::must_sign_in(tx, &account, &auth_required(code, &detail)).await?;
+                }
             }
         }
         if let (false, Some(lease)) = (ended, &end.lease) {
             turns::give_back(tx, &end.account, lease).await?;
         }
         Ok(ended)
-    }
-
-    /// The account waits for its owner to sign in again.
-    async fn announce(
-        &self,
-        tx: &mut Tx,
-        account: &str,
-        owner: Option<&str>,
-        code: &str,
-        detail: &str,
-    ) -> sqlx::Result<()> {
-        accounts::set_state(tx, account, "auth_required", Some(code), Some(detail)).await?;
-        let data = json!({ "instance": self.instance, "code": code });
-        let event = Event { kind: "account.auth_required", subject: Some(account), user: owner, data: data.clone() };
-        events::emit(tx, event).await?;
-        let entry = Entry {
-            action: "account.auth_required",
-            outcome: Outcome::Ok,
-            actor: Actor::HOST,
-            user: owner,
-            data: json!({ "account": account, "instance": self.instance, "code": code }),
-            personal: json!({}),
-        };
-        audit::record(tx, entry).await
     }
 
     /// An account of this instance; those of others are as if there were none.

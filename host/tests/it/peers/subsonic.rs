@@ -147,7 +147,7 @@ async fn connected(server: &Server) -> (TestApp, String, Bench) {
     let wrong = host.post(&path, &form("not-the-right-one")).await.expect(200);
     assert_eq!(wrong["step"]["error"], "Wrong username or password.", "{wrong:#}");
     let done = host.post(&path, &form(PASSWORD)).await.expect(200);
-    let account = done["step"]["account_id"].as_str().unwrap_or_else(|| panic!("{done:#}")).to_owned();
+    let account = done["step"]["account"].as_str().unwrap_or_else(|| panic!("{done:#}")).to_owned();
     host.until(&format!("/api/accounts/{account}"), |a| a["completeness"] == "complete").await;
     calm(&host).await;
     (host, account, plugins)

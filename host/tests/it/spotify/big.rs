@@ -25,7 +25,7 @@ async fn ten_thousand_tracks_survive_a_429_and_a_kill() {
         refresh_token: RefreshToken::Rotate,
         ..Options::default()
     };
-    let simulator = Simulator::start(options).await.unwrap();
+    let simulator = Held::start(options).await;
     let dir = tempfile::tempdir().unwrap();
     offer(&plugin("zotify_plugin_spotify"), &dir.path().join("plugins"));
     let port = free_port();

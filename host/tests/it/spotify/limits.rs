@@ -27,7 +27,7 @@ async fn a_quota_gates_all_accounts_of_the_app_and_outlives_a_restart() {
     assert!(lab.simulator.requests().is_empty(), "{:#?}", lab.simulator.requests());
 }
 
-/// Behaviour 7: four kinds of refusal, and the five meanings of 403.
+/// Behaviour 7: four kinds of refusal, and the five meanings of 403, each with a code of its own.
 #[tokio::test]
 async fn refusals_are_told_apart() {
     let lab = Lab::new(small()).await;
@@ -45,7 +45,14 @@ async fn refusals_are_told_apart() {
         // Searching says the same to whoever searches.
         lab.rule("GET", "^/v1/search", Effect::Forbidden { why });
         let found = lab.host.get(&format!("/api/search?q={code}&scope=catalog&kinds=track")).await.expect(200);
-        assert!(text(&found["meta"]["providers"]["spotify"], "detail").contains(words), "{found:#}");
+        let part = &found["meta"]["providers"]["spotify"];
+        assert!(text(part, "detail").contains(words), "{found:#}");
+        assert_eq!((text(part, "code"), text(part, "provider_code")), ("provider_restricted", code), "{found:#}");
+        // So does the problem of a request that concerns one thing only.
+        lab.rule("GET", "^/v1/tracks/", Effect::Forbidden { why });
+        let unknown = format!("/api/items/spotify:track:{:0>22}", code.replace('_', ""));
+        let problem = lab.host.get(&unknown).await.expect_problem(403, "provider_restricted");
+        assert_eq!(problem["provider_code"], code, "{problem:#}");
     }
     assert_eq!(lab.check().await.expect(200)["state"], "ok", "and it is over when the service says so");
     lab.simulator.rule(Rule::new("GET", "^/v1/me$", Effect::Html { status: 502 }).times(0));
@@ -55,12 +62,13 @@ async fn refusals_are_told_apart() {
     let playlist = format!("/api/playlists/spotify:playlist:{}", lab.playlist(0));
     let problem = lab.host.patch(&playlist, &json!({"name": "Mine"})).await.expect_problem(403, "provider_restricted");
     assert!(text(&problem, "detail").contains("owner"), "{problem:#}");
+    assert_eq!(problem["provider_code"], "not_owner", "{problem:#}");
 }
 
 /// A budget of the configuration holds for what the plugin asks.
 #[tokio::test]
 async fn the_configured_budget_is_kept_to() {
-    let simulator = Simulator::start(small()).await.unwrap();
+    let simulator = Held::start(small()).await;
     let plugins = Bench::new().with("zotify_plugin_spotify");
     let config = configuration(&plugins, &simulator, "window_requests = 100\nwindow_s = 3600\ndaily_requests = 6");
     let host = TestApp::with(&config).await.admin().await;

@@ -32,6 +32,36 @@ async fn links_and_numbers_lead_to_the_same_track() {
     }
 }
 
+/// A short link is followed to the item, and nowhere else; nobody's token goes along.
+#[tokio::test]
+async fn short_links_lead_to_the_item() {
+    let lab = Lab::new(small()).await;
+    let uri = lab.simulator.saved(USER, "track")[0].clone();
+    let id = uri.rsplit(':').next().unwrap();
+    lab.simulator.forget_requests();
+    let link = json!({"urls": [format!("https://spotify.link/track/{id}?_p=c11")]});
+    let found = lab.host.post("/api/resolve", &link).await.expect(200);
+    assert!(found.to_string().contains(&format!("\"uri\":\"{uri}\"")), "{found:#}");
+    let asked = lab.simulator.requests();
+    let hop = asked.iter().find(|entry| entry.path == format!("/short/track/{id}")).unwrap();
+    assert_eq!((hop.status, &hop.user, hop.query.as_str()), (302, &None, "_p=c11"));
+
+    let stranger = wiremock::MockServer::start().await;
+    for to in [format!("{}/track/{id}", stranger.uri()), "https://open.spotify.com.example.org/track/x".to_owned()] {
+        let headers = [("location".to_owned(), to)].into();
+        lab.rule("GET", "^/short/", Effect::Reply { status: 302, headers, body: String::new() });
+        let found = lab.host.post("/api/resolve", &link).await.expect(200);
+        assert!(!found.to_string().contains(&format!("\"uri\":\"{uri}\"")), "{found:#}");
+    }
+    let headers = [("location".to_owned(), format!("https://spotify.link/track/{id}"))].into();
+    lab.simulator
+        .rule(Rule::new("GET", "^/short/", Effect::Reply { status: 302, headers, body: String::new() }).times(0));
+    lab.simulator.forget_requests();
+    lab.host.post("/api/resolve", &link).await.expect(200);
+    assert!(lab.simulator.count("unknown") < 10 && lab.simulator.requests().len() < 10, "a circle ends");
+    assert!(stranger.received_requests().await.unwrap().is_empty());
+}
+
 /// Saved tracks are likes, and plays come with the pull.
 #[tokio::test]
 async fn likes_and_plays_come_from_the_account() {

@@ -56,7 +56,7 @@ impl Peers {
         let folder = peer(kind)?;
         let port = free_port();
         let accounts = format!("http://127.0.0.1:{port}");
-        let simulator = Simulator::start(Options { any_token: true, ..small() }).await.unwrap();
+        let simulator = Held::unjudged(Options { any_token: true, ..small() }).await;
         let plugins = Bench::new().with("zotify_plugin_spotify");
         let config = configuration(&plugins, &simulator, "").replace(&simulator.accounts_base(), &accounts);
         let config = config.replace(&format!("{accounts}/v1"), &simulator.api_base()).replace("\"tests\"", "\"peer\"");
@@ -132,7 +132,7 @@ async fn signs_in_at_peers_and_refreshes() {
         let flow = peers.finish(&flow, &back).await;
         assert_eq!(flow["state"], "done", "{kind}: {flow:#}");
         assert_eq!(peers.told("authorization_code 200"), 1, "{kind}");
-        peers.lab.account = text(&flow["step"], "account_id").to_owned();
+        peers.lab.account = text(&flow["step"], "account").to_owned();
         peers.lab.calm().await;
         assert_eq!(peers.lab.library("tracks").await, peers.lab.saved("track"), "{kind}");
         // The token was about to expire all along.
@@ -168,7 +168,7 @@ async fn peers_refuse_what_is_not_theirs() {
 async fn a_tour_keeps_to_the_contract() {
     let Some(folder) = peer("prism") else { return };
     let document = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/spotify-simulator/openapi.yml");
-    let simulator = Simulator::start(Options { legacy: true, tame: true, users: 1, ..small() }).await.unwrap();
+    let simulator = Held::unjudged(Options { legacy: true, tame: true, users: 1, ..small() }).await;
     let port = free_port();
     let log = tempfile::NamedTempFile::new().unwrap();
     let mut command = Command::new(folder.join("node_modules/.bin/prism"));
@@ -233,7 +233,7 @@ async fn made_up_answers_break_nothing() {
         command.arg("-p").arg(port.to_string()).arg(&document).stdout(Stdio::null()).stderr(Stdio::null());
         let _prism = Running(command.spawn().unwrap());
         answers(&format!("http://127.0.0.1:{port}/me")).await;
-        let simulator = Simulator::start(small()).await.unwrap();
+        let simulator = Held::unjudged(small()).await;
         let plugins = Bench::new().with("zotify_plugin_spotify");
         let config = configuration(&plugins, &simulator, "");
         let config = config.replace(&simulator.api_base(), &format!("http://127.0.0.1:{port}"));

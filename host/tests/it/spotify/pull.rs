@@ -103,6 +103,95 @@ async fn holes_are_counted_and_nothing_is_removed_for_them() {
     assert_eq!((lab.library("albums").await, lab.library("episodes").await), (albums, episodes));
 }
 
+/// Behaviour 13, for good: one of a thousand rows is empty in every pull. None after the first walks the list for it.
+#[tokio::test]
+async fn a_hole_that_stays_makes_no_later_pull_long() {
+    let mut ghost = String::new();
+    let lab = Lab::prepared(Options { tracks: 1000, ..small() }, |simulator| {
+        ghost = simulator.saved(USER, "track")[412].clone();
+        simulator.change(&Change::Hide { uri: ghost.clone() });
+    })
+    .await;
+    lab.calm().await;
+    let but_ghost = || lab.saved("track").into_iter().filter(|uri| *uri != ghost).collect::<Vec<_>>();
+    assert_eq!(lab.library("tracks").await, but_ghost(), "its neighbours are there");
+    let run = lab.last_run().await;
+    assert_eq!((&run["completeness"], &run["code"]), (&json!("partial"), &json!("unreadable_rows")), "{run:#}");
+    assert!(lab.simulator.count("GET /me/tracks") >= 20);
+
+    // What is new comes, in the first page and the one with the hole; of shows, which fit on a page, one goes.
+    let show = lab.simulator.saved(USER, "show")[1].clone();
+    for n in 0..2 {
+        let new = lab.simulator.unsaved_track(USER).unwrap();
+        lab.simulator.change(&Change::Save { user: USER.into(), uris: vec![new] });
+        lab.simulator.change(&Change::Remove { user: USER.into(), uris: vec![show.clone()] });
+        lab.simulator.forget_requests();
+        let run = lab.pull().await;
+        assert_eq!(lab.simulator.count("GET /me/tracks"), 2, "pull {n}: {run:#}");
+        assert!(lab.simulator.api_calls() <= 12, "{}", lab.simulator.api_calls());
+        assert_eq!(run["completeness"], "partial", "{run:#}");
+        assert_eq!(run["skipped"][0]["name"], "a saved track", "{run:#}");
+        assert_eq!(lab.library("tracks").await, but_ghost());
+        assert!(lab.library("shows").await.contains(&show), "a partial run removes nothing");
+    }
+
+    // It is something again, far from the beginning.
+    lab.simulator.change(&Change::Show { uri: ghost.clone() });
+    let run = lab.pull().await;
+    assert_eq!(run["completeness"], "complete", "{run:#}");
+    assert_eq!(lab.library("tracks").await, lab.saved("track"));
+    assert_eq!(lab.library("shows").await, lab.saved("show"), "what was not removed before is now");
+    lab.simulator.forget_requests();
+    lab.pull().await;
+    assert_eq!(lab.simulator.count("GET /me/tracks"), 1);
+}
+
+/// Behaviour 13, in the list that a user looks at first: a hole at its beginning, and later a row less.
+#[tokio::test]
+async fn a_hole_at_the_head_is_no_beginning() {
+    let lab = Lab::prepared(Options { tracks: 300, ..small() }, |simulator| {
+        simulator.change(&Change::Hide { uri: simulator.saved(USER, "track")[0].clone() });
+    })
+    .await;
+    lab.calm().await;
+    let ghost = lab.simulator.saved(USER, "track")[0].clone();
+    let new = lab.simulator.unsaved_track(USER).unwrap();
+    lab.simulator.change(&Change::Save { user: USER.into(), uris: vec![new.clone()] });
+    lab.simulator.forget_requests();
+    lab.pull().await;
+    assert_eq!(lab.simulator.count("GET /me/tracks"), 1);
+    assert!(lab.library("tracks").await.contains(&new));
+    // The user removes what is not there any more.
+    lab.simulator.change(&Change::Remove { user: USER.into(), uris: vec![ghost] });
+    assert_eq!(lab.pull().await["completeness"], "complete");
+    assert_eq!(lab.library("tracks").await, lab.saved("track"));
+}
+
+/// Behaviour 13 in the list of playlists: what a list with a hole does not name is not gone.
+#[tokio::test]
+async fn a_hole_in_the_list_of_playlists_removes_none() {
+    let lab = Lab::new(small()).await;
+    let held = async || {
+        let all = lab.host.get("/api/playlists?limit=200").await.expect(200);
+        let uris = all["data"].as_array().unwrap().iter().map(|row| text(row, "uri").to_owned());
+        uris.collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = held().await;
+    let [hidden, gone] = [2, 4].map(|n| format!("spotify:playlist:{}", lab.playlist(n)));
+    let track = lab.simulator.saved(USER, "track")[7].clone();
+    lab.simulator.change(&Change::Hide { uri: hidden.clone() });
+    lab.simulator.change(&Change::Remove { user: USER.into(), uris: vec![gone.clone(), track.clone()] });
+    let run = lab.pull().await;
+    assert_eq!((&run["completeness"], &run["code"]), (&json!("partial"), &json!("unreadable_rows")), "{run:#}");
+    assert!(run["skipped"].as_array().unwrap().iter().any(|skip| skip["name"] == "a playlist"), "{run:#}");
+    assert_eq!(held().await, before);
+    assert_eq!(lab.library("tracks").await, lab.saved("track"), "the library is another list, which has no hole");
+    lab.simulator.change(&Change::Show { uri: hidden.clone() });
+    assert_eq!(lab.pull().await["completeness"], "complete");
+    let after = held().await;
+    assert!(after.contains(&hidden) && !after.contains(&gone), "{after:?}");
+}
+
 /// Behaviour 19: what is listed is another track than was saved, with the same ISRC.
 #[tokio::test]
 async fn a_relinked_track_is_one_track_and_can_be_unliked() {

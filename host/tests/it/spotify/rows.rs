@@ -51,6 +51,12 @@ async fn contents_out_of_reach_are_not_empty() {
     let skipped = run["skipped"].as_array().unwrap();
     assert!(skipped.iter().any(|skip| skip["code"] == "not_accessible"), "{run:#}");
 
+    // It is not tried again as long as it is as it was: that would cost a request for each such playlist in every pull.
+    lab.simulator.forget_requests();
+    lab.pull().await;
+    assert_eq!(lab.simulator.count("GET /playlists/{playlist_id}"), 0);
+    assert!(lab.entries(&id).await.is_empty());
+
     // One that could be read once keeps what was read.
     let own = lab.playlist(2);
     let before = lab.entries(&own).await;

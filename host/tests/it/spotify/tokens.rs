@@ -40,7 +40,7 @@ async fn a_dead_refresh_token_is_tried_once() {
     let back = lab.simulator.agree(text(&flow["step"], "url"), USER).unwrap();
     let path = format!("/api/accounts/flows/{}", text(&flow, "id"));
     let flow = lab.host.post(&path, &json!({"url": back})).await.expect(200);
-    assert_eq!(flow["step"]["account_id"], json!(lab.account), "{flow:#}");
+    assert_eq!(flow["step"]["account"], json!(lab.account), "{flow:#}");
     lab.calm().await;
     assert_eq!(lab.state().await["state"], "ok");
 }
@@ -69,6 +69,34 @@ async fn twenty_expired_calls_refresh_once() {
     };
     futures::future::join_all((0..20).map(search)).await;
     assert_eq!(lab.refreshes(), 1);
+}
+
+/// Behaviour 3 on two nodes, which share a database and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_expired_calls_on_two_nodes_refresh_once() {
+    if std::env::var_os("ZOTIFY_TEST_DATABASE_URL").is_none() {
+        return;
+    }
+    let lab = Lab::new(small()).await;
+    let other = lab.host.beside(&configuration(&lab.plugins, &lab.simulator, "")).await;
+    other.until("/api/providers/spotify", |provider| provider["state"] == "started").await;
+    lab.simulator.change(&Change::RefreshTokens { how: RefreshToken::Rotate });
+    for round in 1..=2 {
+        lab.simulator.change(&Change::ExpireTokens);
+        lab.rule("POST", "^/api/token", Effect::Latency { ms: 300 });
+        let search = async |n: usize| {
+            let node = if n.is_multiple_of(2) { &lab.host } else { &other };
+            let found = node.get(&format!("/api/search?q=r{round}x{n}&scope=catalog&kinds=track")).await.expect(200);
+            assert_eq!(found["meta"]["providers"]["spotify"]["state"], "ok", "{found:#}");
+        };
+        futures::future::join_all((0..20).map(search)).await;
+        // The other node's second refresh would need the token that the first one's has used up.
+        assert_eq!(lab.refreshes(), round);
+    }
+    let refused =
+        lab.simulator.requests().into_iter().filter(|entry| entry.path == "/api/token" && entry.status != 200);
+    assert_eq!(refused.count(), 0);
+    assert!(lab.simulator.count("GET /search") >= 40);
 }
 
 /// Behaviour 3: the new token is kept before it is used, so that an end in between loses nothing.

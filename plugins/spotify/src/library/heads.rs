@@ -15,9 +15,15 @@ use crate::{decode, pages::MAX_OFFSET, text::text};
 pub(super) struct Head {
     /// How many rows it had.
     pub total: u64,
-    /// When its first row was added, and the row's URI; of artists a digest of the first page.
+    /// When its first row that is something was added, and the row's URI; of artists a digest of the first page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     first: Option<(String, String)>,
+    /// Where that row stood: rows before it were empty.
+    #[serde(default)]
+    at: u64,
+    /// Rows that are no items, as [`super::holes`] counts them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holes: Vec<u64>,
     /// All URIs in order, where they came on one page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     all: Option<Vec<String>>,
@@ -71,15 +77,22 @@ impl Head {
         let uris: Option<Vec<String>> = rows.iter().map(|row| uri(list, row)).collect();
         let first = match list {
             List::Artists => uris.as_deref().map(|uris| (digest(uris), String::new())),
-            _ => rows.first().and_then(|row| first(list, row)),
+            _ => rows.iter().find_map(|row| first(list, row)),
         };
+        let at = rows.iter().take_while(|row| uri(list, row).is_none()).count() as u64;
         let all = uris.filter(|uris| total == uris.len() as u64 && part.next.is_none());
-        Self { total, first, all }
+        Self { total, first, at, holes: Vec::new(), all }
     }
 
-    /// Whether a row is the one that the list began with.
-    pub(super) fn starts_with(&self, list: List, row: &Value) -> bool {
-        self.first.is_some() && self.first == first(list, row)
+    /// Whether the rows are those that the list began with.
+    pub(super) fn starts(&self, list: List, rows: &[Value]) -> bool {
+        let row = usize::try_from(self.at).ok().and_then(|at| rows.get(at));
+        self.first.is_some() && self.first == row.and_then(|row| first(list, row))
+    }
+
+    /// Whether the row that the list began with is on a page to which so many rows came.
+    pub(super) fn starts_within(&self, added: u64, rows: &[Value]) -> bool {
+        self.total == 0 || added.saturating_add(self.at) < rows.len() as u64
     }
 
     /// What explains that the list looks otherwise now; none where only another walk would tell. An addition of more rows than
@@ -93,10 +106,11 @@ impl Head {
             // They stand in no order of time: that nothing changed is all that can be told of more than a page.
             return (count == 0 && self.first.is_some() && self.first == now.first).then_some(Change::Added(0));
         }
-        match usize::try_from(count).ok().and_then(|n| rows.get(n)) {
-            Some(row) => self.starts_with(list, row).then_some(Change::Added(count)),
-            None => Some(Change::Added(count)),
+        if self.total == 0 || !self.starts_within(count, rows) {
+            return Some(Change::Added(count));
         }
+        let rest = usize::try_from(count).ok().and_then(|count| rows.get(count..)).unwrap_or_default();
+        self.starts(list, rest).then_some(Change::Added(count))
     }
 }
 

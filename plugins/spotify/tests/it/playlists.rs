@@ -145,6 +145,26 @@ async fn three_hundred_items_go_in_by_hundreds_and_replace_what_was_there() {
 }
 
 #[tokio::test]
+async fn what_of_three_hundred_is_missing_is_named() {
+    for replace in [false, true] {
+        let world = World::new();
+        world.playlist(LIST, vec![row(1)]);
+        let mut posts = 0;
+        world.hook(move |request, _| {
+            posts += usize::from(request.method == "POST");
+            (request.method == "POST" && posts + usize::from(replace) == 3).then(|| answer(403, ""))
+        });
+        let items: Vec<_> = (2..302).map(|n| key(Kind::Track, n)).collect();
+        let all = if replace { PlaylistOp::Replace { items } } else { PlaylistOp::Add { items, before: None } };
+        let edited = edit(&world, vec![all]).await.unwrap();
+        assert_eq!(edited.results[0].as_ref().unwrap().kind, ErrorKind::Restricted);
+        let missing: Vec<_> = edited.refused.rows.iter().map(|result| result.uri.clone()).collect();
+        assert_eq!(missing, (202..302).map(|n| uri(Kind::Track, n)).collect::<Vec<_>>());
+        assert_eq!(world.contents(LIST), numbers(if replace { 2..202 } else { 1..202 }));
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_got_lost_adds_nothing_twice() {
     for (done, left) in [(true, 1), (false, 1)] {
         let world = World::new();

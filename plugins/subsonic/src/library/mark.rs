@@ -40,7 +40,8 @@ impl Seen {
     pub(super) fn forecast(&self) -> Option<Forecast> {
         let tracks = self.count()?;
         // One page more tells the end, and the mark is looked at again.
-        Some(Forecast { requests: tracks.div_ceil(PAGE) + 1 + 2 * self.requests, items: tracks })
+        let looks = self.requests.saturating_mul(2).saturating_add(1);
+        Some(Forecast { requests: tracks.div_ceil(PAGE).saturating_add(looks), items: tracks })
     }
 }
 

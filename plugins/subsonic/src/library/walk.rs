@@ -76,7 +76,7 @@ async fn search(
     let found = answer.object("searchResult3");
     let mut page = Found { requests: 1, ..Found::default() };
     // A shorter page than was asked for may just be the server's limit; only an empty one is the end.
-    let go_on = |from: Option<u64>, rows: u64| from.filter(|_| rows > 0).map(|from| from + rows);
+    let go_on = |from: Option<u64>, rows: u64| from.filter(|_| rows > 0).map(|from| from.saturating_add(rows));
     let rows = |name| found.list(name).count() as u64;
     let next = [go_on(from[0], rows("artist")), go_on(from[1], rows("album")), go_on(from[2], rows("song"))];
     let first = found.list("song").next().and_then(|song| song.id("id"));
@@ -108,17 +108,15 @@ async fn search(
 async fn artists(session: &Session, items: &Items, cursor: &Cursor, from: usize) -> Result<(Found, Option<Walk>)> {
     let answer = session.call("getArtists", Vec::new()).await.map_err(|f| f.into_error("the artists"))?;
     let all = || answer.object("artists").list("index").flat_map(|index| index.list("artist"));
-    let (count, albums) = (all().count(), all().filter_map(|artist| artist.number::<u64>("albumCount")).sum::<u64>());
+    let sum = |all: u64, n: u64| all.saturating_add(n);
+    let (count, albums) = (all().count(), all().filter_map(|artist| artist.number("albumCount")).fold(0, sum));
     let page_of = |n: u64, size: usize| n.div_ceil(size as u64);
     let tracks = cursor.seen.count().unwrap_or(0);
     let forecast = Forecast {
-        requests: cursor.requests
-            + page_of(count as u64, ARTISTS).max(1)
-            + page_of(albums, ALBUMS)
-            + 1
-            + albums
-            + cursor.seen.requests,
-        items: count as u64 + albums + tracks,
+        requests: [page_of(count as u64, ARTISTS).max(1), page_of(albums, ALBUMS), 1, albums, cursor.seen.requests]
+            .into_iter()
+            .fold(cursor.requests, sum),
+        items: [albums, tracks].into_iter().fold(count as u64, sum),
     };
     let page = Found {
         items: all().skip(from).take(ARTISTS).filter_map(|artist| items.artist(artist).map(Item::Artist)).collect(),
@@ -155,30 +153,38 @@ async fn albums(
                     page.items.extend(items.album(album).map(Item::Album));
                     page.add_tracks(items, album.list("song"));
                 }
-                Err(skipped) => page.skipped.push(skipped),
+                Err(skipped) => {
+                    page.unread += 1;
+                    page.skipped.push(skipped);
+                }
             }
         }
     }
     if cursor.seen.count().is_none() {
         // Nobody said how many tracks there are.
-        page.forecast = cursor.forecast.map(|whole| Forecast { items: whole.items + page.tracks, ..whole });
+        page.forecast =
+            cursor.forecast.map(|whole| Forecast { items: whole.items.saturating_add(page.tracks), ..whole });
     }
     let walk = (!listed.is_empty()).then(|| Walk::Albums { from: from.saturating_add(listed.len()), first });
     Ok((page, walk))
 }
 
-/// An album with its songs; else that it is gone, or why the run cannot go on.
+/// An album with its songs; else that it cannot be read, or why the run cannot go on.
 async fn album_of(session: &Session, album: Fields<'_>) -> Result<Result<crate::client::Answer, Skipped>> {
-    let gone = |code: &str, detail: &str| Skipped {
+    let skipped = |code: &str, detail: &str| Skipped {
         name: album.name("name").unwrap_or_else(|| "an album".into()),
         code: code.into(),
         detail: detail.into(),
     };
-    let Some(id) = album.id("id") else { return Ok(Err(gone("no_id", "the server names no usable id"))) };
+    let Some(id) = album.id("id") else { return Ok(Err(skipped("no_id", "the server names no usable id"))) };
     match session.call("getAlbum", vec![("id", id)]).await {
-        Ok(answer) => Ok(Ok(answer)),
+        Ok(answer) if answer.object("album").id("id").is_some() => Ok(Ok(answer)),
+        Ok(_) => Ok(Err(skipped("unreadable", "the server answers another thing than the album"))),
         Err(failure) if failure.is_missing() => {
-            Ok(Err(gone("unreadable", "the server lists it, and does not have it")))
+            Ok(Err(skipped("unreadable", "the server lists it, and does not have it")))
+        }
+        Err(failure) if failure.is_vague() => {
+            Ok(Err(skipped("unreadable", "the server lists it, and fails to answer it")))
         }
         Err(failure) => Err(failure.into_error("an album")),
     }

@@ -1,46 +1,64 @@
-//! Edits of a playlist's entries. The API appends and removes; every other order is written anew as a whole.
+//! Edits of a playlist's entries. The API appends and removes, and writes a playlist anew as a whole.
 
 mod plan;
+mod unfinished;
+mod write;
 
 use std::collections::BTreeSet;
 
-use plan::{Draft, Plan};
+use plan::Draft;
+use write::{Tidied, Writer, not_kept};
 use zotify_plugin_api::prelude::*;
 
-use super::{entries, read};
+use super::entries;
 use crate::client::Session;
 
+pub(super) use unfinished::forget;
+
 /// Edits a playlist: all of it or, where an operation makes no sense, nothing.
-pub(crate) async fn edit(session: &Session, edit: &PlaylistEdit) -> Result<PlaylistEdited> {
-    let uri = &edit.playlist.uri;
-    let answer = read(session, uri).await?;
-    let playlist = answer.object("playlist");
-    let before = entries::songs(playlist);
-    let changed = edit.version.as_ref().is_some_and(|version| *version != entries::version_of_all(playlist));
-    let mut draft = Draft::new(&before);
-    for op in &edit.ops {
+pub(crate) async fn edit(session: &Session, call: &Call<PlaylistEdit>) -> Result<PlaylistEdited> {
+    let writer = Writer::new(session, call)?;
+    let mut found = writer.now().await?;
+    let mut changed = call.version.as_ref().is_some_and(|version| *version != found.version);
+    let tidied = writer.tidy(&found.songs).await?;
+    if tidied != Tidied::Nothing {
+        found = writer.now().await?;
+        if tidied == Tidied::Finished {
+            return done(session, call, found.version, &BTreeSet::new());
+        }
+        // The entries that the caller named may be those that went.
+        changed |= call.version.is_some() && tidied == Tidied::Forward;
+    }
+    let mut draft = Draft::new(&found.songs);
+    for op in &call.ops {
         draft.apply(op, changed)?;
     }
     let mut refused = BTreeSet::new();
-    if let Err(error) = write(session, uri, draft.plan()).await {
+    if let Err(error) = writer.write(&found.songs, &draft).await {
+        if !may_lack_tracks(&error) {
+            return Err(error);
+        }
         refused = missing(session, draft.added()).await?;
-        if refused.is_empty() || now(session, uri).await?.0 != before {
+        if refused.is_empty() || writer.now().await?.songs != found.songs {
             return Err(error);
         }
         draft.leave_out(&refused);
-        write(session, uri, draft.plan()).await?;
+        writer.write(&found.songs, &draft).await?;
     }
-    let (after, version) = now(session, uri).await?;
-    let wanted = draft.songs();
-    if after != wanted {
+    let after = writer.now().await?;
+    if after.songs != draft.songs() {
         // Some servers pass over tracks that they don't have.
         let lost = missing(session, draft.added()).await?;
         draft.leave_out(&lost);
-        if lost.is_empty() || after != draft.songs() {
+        if lost.is_empty() || after.songs != draft.songs() {
             return Err(not_kept());
         }
         refused.extend(lost);
     }
+    done(session, call, after.version, &refused)
+}
+
+fn done(session: &Session, edit: &PlaylistEdit, version: String, refused: &BTreeSet<String>) -> Result<PlaylistEdited> {
     let refused = refused.iter().map(|id| {
         let uri = session.server.cx.uri(Kind::Track, id)?;
         Ok(EditResult::failed(uri, ProviderError::not_found("the track")))
@@ -49,61 +67,20 @@ pub(crate) async fn edit(session: &Session, edit: &PlaylistEdit) -> Result<Playl
     Ok(PlaylistEdited { version: Some(version), results, refused: refused.collect::<Result<Vec<_>>>()?.into() })
 }
 
-/// The tracks of a playlist, and its version.
-async fn now(session: &Session, uri: &Uri) -> Result<(Vec<String>, String)> {
-    let answer = read(session, uri).await?;
-    let playlist = answer.object("playlist");
-    Ok((entries::songs(playlist), entries::version_of_all(playlist)))
+/// Whether an edit may have failed for a track that the server does not have.
+fn may_lack_tracks(error: &ProviderError) -> bool {
+    matches!(error.kind, ErrorKind::NotFound | ErrorKind::BadUpstream) || error.code.as_deref() == Some("edit_not_kept")
 }
 
 /// Those tracks that the server does not have.
 async fn missing(session: &Session, added: BTreeSet<String>) -> Result<BTreeSet<String>> {
     let mut missing = BTreeSet::new();
     for id in added {
-        match session.call("getSong", vec![("id", id.clone())]).await {
+        match session.one("getSong", &id, "the track").await {
             Ok(_) => {}
-            Err(failure) if failure.is_missing() => drop(missing.insert(id)),
-            Err(failure) => return Err(failure.into_error("the track")),
+            Err(error) if error.kind == ErrorKind::NotFound => drop(missing.insert(id)),
+            Err(error) => return Err(error),
         }
     }
     Ok(missing)
-}
-
-async fn write(session: &Session, uri: &Uri, plan: Plan) -> Result<()> {
-    let id = uri.native_id();
-    let most = session.ids_per_request();
-    let (mut remove, add) = match plan {
-        Plan::Nothing => return Ok(()),
-        Plan::Update { remove, add } => (remove, add),
-        Plan::Replace(mut songs) => {
-            let rest = songs.split_off(songs.len().min(most));
-            let mut params = vec![("playlistId", id.clone())];
-            params.extend(songs.into_iter().map(|song| ("songId", song)));
-            send(session, "createPlaylist", params).await?;
-            (Vec::new(), rest)
-        }
-    };
-    // From the end, so that the positions of those before stay as they are.
-    remove.sort_unstable_by(|a, b| b.cmp(a));
-    for some in remove.chunks(most) {
-        let mut params = vec![("playlistId", id.clone())];
-        params.extend(some.iter().map(|position| ("songIndexToRemove", position.to_string())));
-        send(session, "updatePlaylist", params).await?;
-    }
-    for some in add.chunks(most) {
-        let mut params = vec![("playlistId", id.clone())];
-        params.extend(some.iter().map(|song| ("songIdToAdd", song.clone())));
-        send(session, "updatePlaylist", params).await?;
-    }
-    Ok(())
-}
-
-async fn send(session: &Session, method: &str, params: Vec<(&str, String)>) -> Result<()> {
-    session.call(method, params).await.map(drop).map_err(|f| f.into_error("the playlist or a track"))
-}
-
-fn not_kept() -> ProviderError {
-    let text =
-        "the playlist is not what the edit makes of it: the server keeps another order, or somebody else edits it";
-    ProviderError::new(ErrorKind::Conflict, text).with_code("edit_not_kept")
 }

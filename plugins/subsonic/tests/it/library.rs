@@ -1,6 +1,12 @@
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
-use zotify_plugin_api::prelude::*;
+use zotify_plugin_api::{
+    prelude::*,
+    service::{HttpRequest, HttpResponse},
+};
 
 use crate::{server::Manners, support::*};
 
@@ -60,6 +66,68 @@ async fn changes_are_walked_and_noticed() {
     let token = rig.pull(None).await.1.sync_token;
     rig.host.set_now_ms(8 * 24 * 3600 * 1000);
     assert_eq!(rig.pull(token).await.1.listing, Listing::Everything);
+}
+
+#[tokio::test]
+async fn albums_that_cannot_be_read_are_not_taken_for_gone() {
+    let partial = |page: &LibraryPage| match &page.completeness {
+        Completeness::Partial { code, detail } => format!("{code}: {detail}"),
+        other => format!("{other:?}"),
+    };
+    let (rig, server) = Rig::of(Manners::old(), 45).await;
+    let asks = |request: &HttpRequest, album: &str| request.url.ends_with(&format!("id={album}"));
+    rig.serve_instead(&server, move |_, request| match request {
+        _ if asks(request, "al-3") => vague("database is locked"),
+        _ if asks(request, "al-44") => Some(Ok(HttpResponse {
+            status: 200,
+            headers: vec![],
+            body: br#"{"subsonic-response": {"status": "ok"}}"#.to_vec(),
+        })),
+        _ => None,
+    });
+    let (items, last) = rig.pull(None).await;
+    assert_eq!(count(&items, Kind::Track), 430);
+    assert!(partial(&last).starts_with("unreadable_albums: ") && partial(&last).contains(" 2 "), "{}", partial(&last));
+    assert_eq!(last.sync_token, None, "the next run reads all again");
+    rig.serve_instead(&server, |_, _| None);
+    assert_eq!(rig.pull(None).await.1.completeness, Completeness::Complete);
+}
+
+#[tokio::test]
+async fn only_what_is_said_twice_by_a_server_that_is_well_is_missing() {
+    let (rig, server) = Rig::of(Manners::modern(), 1).await;
+    let get = || rig.provider.get(call(Get { uri: track("so-3"), locator: None }));
+    let asked = AtomicUsize::new(0);
+    rig.serve_instead(&server, move |method, _| {
+        let first = method == "getSong" && asked.fetch_add(1, Ordering::Relaxed) == 0;
+        first.then(|| vague("database is locked"))?
+    });
+    assert_eq!(code(get().await).0, ErrorKind::BadUpstream, "the second time it was there");
+    rig.serve_instead(&server, |method, _| (method != "ping").then(|| vague("database is locked"))?);
+    assert_eq!(code(get().await).0, ErrorKind::BadUpstream, "nothing can be read");
+    rig.serve_instead(&server, |method, _| (method == "getSong").then(|| vague("badly formed id"))?);
+    assert_eq!(code(get().await).0, ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn senseless_numbers_do_no_harm() {
+    let (rig, server) = Rig::of(Manners { searches_all: false, ..Manners::modern() }, 1).await;
+    rig.serve_instead(&server, |method, _| {
+        let most = u64::MAX;
+        let fields = match method {
+            "getScanStatus" => format!(r#""scanStatus": {{"scanning": false, "count": {most}, "lastScan": "x"}}"#),
+            "getArtists" => format!(
+                r#""artists": {{"index": [{{"artist": [
+                    {{"id": "1", "name": "a", "albumCount": {most}}}, {{"id": "2", "name": "b", "albumCount": "{most}"}}]}}]}}"#
+            ),
+            _ => return None,
+        };
+        let body = format!(r#"{{"subsonic-response": {{"status": "ok", {fields}}}}}"#).into_bytes();
+        Some(Ok(HttpResponse { status: 200, headers: vec![], body }))
+    });
+    let (items, last) = rig.pull(None).await;
+    assert_eq!((count(&items, Kind::Track), last.completeness), (10, Completeness::Complete));
+    assert_eq!(last.forecast, Some(Forecast { requests: u64::MAX, items: u64::MAX }));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! against real ones.
 #![expect(clippy::unwrap_used, reason = "a test whose server does not answer fails")]
 
+mod halfway;
 mod library;
 mod media;
 mod playlists;

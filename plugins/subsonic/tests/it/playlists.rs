@@ -99,3 +99,32 @@ async fn long_ones_are_written_in_parts() {
     assert_eq!(rig.songs(&uri).await, ["so-0"]);
     assert!(rig.host.requests().iter().all(|request| request.url.len() < 8000), "addresses have an end");
 }
+
+#[tokio::test]
+async fn what_others_added_meanwhile_is_not_replaced() {
+    for manners in [Manners::modern(), Manners::old()] {
+        let (rig, server) = Rig::of(manners, 2).await;
+        let uri = rig.provider.playlist_create(call(named("P"))).await.unwrap().uri;
+        let add = PlaylistOp::Add { items: keys(["so-1"]), before: None };
+        let version = rig.edit(&uri, None, vec![add]).await.unwrap().version;
+        server.state().lists[0].songs.push("so-7".into());
+        let replace = || vec![PlaylistOp::Replace { items: keys(["so-2"]) }];
+        let refused = rig.edit(&uri, version.as_deref(), replace()).await;
+        assert_eq!(code(refused), (ErrorKind::Conflict, "changed".into()));
+        assert_eq!(rig.songs(&uri).await, ["so-1", "so-7"]);
+        let now = rig.entries(&uri).await.version;
+        rig.edit(&uri, now.as_deref(), replace()).await.unwrap();
+        assert_eq!(rig.songs(&uri).await, ["so-2"]);
+    }
+}
+
+#[tokio::test]
+async fn a_failure_without_a_reason_deletes_nothing() {
+    let (rig, server) = Rig::of(Manners::modern(), 1).await;
+    let uri = rig.provider.playlist_create(call(named("P"))).await.unwrap().uri;
+    rig.serve_instead(&server, |method, _| (method == "deletePlaylist").then(|| vague("locked"))?);
+    let refused = rig.provider.playlist_delete(call(key(&uri))).await;
+    assert_eq!(code(refused), (ErrorKind::BadUpstream, "server_error".into()), "it is still listed");
+    server.state().lists.clear();
+    assert_eq!(code(rig.provider.playlist_delete(call(key(&uri))).await).0, ErrorKind::NotFound);
+}

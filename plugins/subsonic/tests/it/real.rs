@@ -111,6 +111,25 @@ async fn stars(rig: &Rig, tracks: &[Uri]) {
     assert!(list().await.is_empty());
 }
 
+/// What takes several requests.
+async fn reorders_long(rig: &Rig, uri: &Uri, tracks: &[Uri]) {
+    let mut long: Vec<String> = tracks.iter().cycle().take(190).map(Uri::native_id).collect();
+    let replace = PlaylistOp::Replace { items: keys(long.iter().map(String::as_str)) };
+    rig.edit(uri, None, vec![replace]).await.unwrap();
+    assert_eq!(rig.songs(uri).await, long);
+    let page = rig.entries(uri).await;
+    let entry = |n: usize| page.entries.rows[n].entry_id.clone();
+    let ops = vec![
+        PlaylistOp::Remove { entries: vec![entry(100)] },
+        PlaylistOp::Move { entries: vec![entry(189)], before: Some(entry(1)) },
+    ];
+    rig.edit(uri, page.version.as_deref(), ops).await.unwrap();
+    long.remove(100);
+    let last = long.pop().unwrap();
+    long.insert(1, last);
+    assert_eq!(rig.songs(uri).await, long);
+}
+
 async fn lists(rig: &Rig, tracks: &[Uri]) {
     let create = PlaylistCreate { name: "Zotify's".into(), description: Some("d".into()), ..PlaylistCreate::default() };
     let made = rig.provider.playlist_create(call(create)).await.unwrap();
@@ -135,6 +154,7 @@ async fn lists(rig: &Rig, tracks: &[Uri]) {
     ];
     rig.edit(&made.uri, page.version.as_deref(), ops).await.unwrap();
     assert_eq!(rig.songs(&made.uri).await, ids(&[0, 2, 1]));
+    reorders_long(rig, &made.uri, tracks).await;
     let renamed = PlaylistUpdate {
         playlist: key(&made.uri),
         name: Some("Renamed".into()),

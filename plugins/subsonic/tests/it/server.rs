@@ -23,6 +23,10 @@ pub(crate) struct Manners {
     pub(crate) stars_last: bool,
     /// Fails to change a playlist whose entries were never written.
     pub(crate) fails_unwritten: bool,
+    /// Adds what it has, and says nothing of the rest.
+    pub(crate) passes_over: bool,
+    /// The most entries of a playlist; it says nothing of those that it leaves out.
+    pub(crate) most_entries: usize,
     pub(crate) extensions: Vec<&'static str>,
     /// The most rows of a page, whatever is asked for.
     pub(crate) most: usize,
@@ -38,6 +42,8 @@ impl Manners {
             stars_once: false,
             stars_last: false,
             fails_unwritten: false,
+            passes_over: false,
+            most_entries: usize::MAX,
             extensions: vec![],
             most: 500,
             roles: json!({"streamRole": true, "downloadRole": true, "playlistRole": true}),
@@ -339,7 +345,8 @@ impl State {
     fn playlists(&mut self, method: &str, params: &Params) -> Answer {
         self.made += 1;
         let songs = |state: &Self, name: &str| -> Result<Vec<String>, (u64, String)> {
-            params.all(name).iter().map(|id| state.find(id).map(|song| song.id.clone())).collect()
+            let found = params.all(name).into_iter().map(|id| state.find(&id).map(|song| song.id.clone()));
+            if state.manners.passes_over { Ok(found.flatten().collect()) } else { found.collect() }
         };
         match method {
             "getPlaylists" => {
@@ -375,7 +382,7 @@ impl State {
             "updatePlaylist" => {
                 let added = songs(self, "songIdToAdd")?;
                 let removed: Vec<usize> = params.all("songIndexToRemove").iter().map(|n| n.parse().unwrap()).collect();
-                let fails_unwritten = self.manners.fails_unwritten;
+                let (fails_unwritten, most) = (self.manners.fails_unwritten, self.manners.most_entries);
                 let list = self.list(params.get("playlistId"))?;
                 if fails_unwritten && !list.written && added.is_empty() {
                     return Err(failed(0, "InternalServerError: 500 Internal Server Error"));
@@ -387,6 +394,7 @@ impl State {
                     !removed.contains(&(at - 1))
                 });
                 list.songs.extend(added);
+                list.songs.truncate(most);
                 list.name = params.get("name").unwrap_or(&list.name).to_owned();
                 list.comment = params.get("comment").unwrap_or(&list.comment).to_owned();
                 list.public = params.get("public").map_or(list.public, |public| public == "true");

@@ -132,6 +132,10 @@ async fn troubles_of_servers_do_not_end_it() {
     let trial = r#"{"subsonic-response": {"status": "failed", "error": {"code": 60}}}"#;
     assert_eq!(code(says(200, trial).await), (ErrorKind::Restricted, "trial_over".into()));
     server.state().broken = None;
+    rig.serve_instead(&server, |_, request| vague(&format!("cannot handle {}", request.url)));
+    let error = rig.provider.likes(call(PageRequest::default())).await.unwrap_err();
+    assert!(error.code.as_deref() == Some("server_error") && !error.message.contains("t="), "{error}");
+    rig.serve_instead(&server, |_, _| None);
     assert!(rig.provider.likes(call(PageRequest::default())).await.is_ok());
     assert!(!format!("{:?}", rig.host.logs()).contains("sesame"));
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use zotify_plugin_api::{
     prelude::*,
-    service::HttpRequest,
+    service::{HttpRequest, HttpResponse},
     testing::{self, FakeHost},
 };
 use zotify_plugin_subsonic::{Settings, Subsonic};
@@ -112,10 +112,30 @@ impl Rig {
         self.provider.playlist_edit(call(edit)).await
     }
 
+    /// Asks something before the server does: what it answers is the answer.
+    pub(crate) fn serve_instead(
+        &self,
+        server: &Server,
+        instead: impl Fn(&str, &HttpRequest) -> Option<Result<HttpResponse>> + Send + Sync + 'static,
+    ) {
+        let server = server.clone();
+        self.host.serve(move |request| {
+            let url = url::Url::parse(&request.url).unwrap();
+            let method = url.path_segments().unwrap().next_back().unwrap().trim_end_matches(".view").to_owned();
+            instead(&method, &request).unwrap_or_else(|| Ok(server.answer(&request)))
+        });
+    }
+
     /// How often methods were called since.
     pub(crate) fn requests_after(&self, count: usize) -> Vec<HttpRequest> {
         self.host.requests().split_off(count)
     }
+}
+
+/// An answer that says of a failure no more than a message.
+pub(crate) fn vague(message: &str) -> Option<Result<HttpResponse>> {
+    let body = json!({"subsonic-response": {"status": "failed", "error": {"code": 0, "message": message}}});
+    Some(Ok(HttpResponse { status: 200, headers: vec![], body: body.to_string().into_bytes() }))
 }
 
 pub(crate) fn key(uri: &Uri) -> ItemKey {

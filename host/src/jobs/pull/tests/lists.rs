@@ -54,6 +54,23 @@ async fn playlists_keep_order_doubles_and_what_cannot_be_found() {
     assert!(world.doc("fake:track:elsewhere").await.is_some());
     assert!(world.search("Not in", &["track"], 10).await.is_empty());
 
+    // A list with a hole in it says nothing of what it does not name; the library is another list.
+    let mut pull = world.pull(None).await;
+    pull.store_library(page([track(1, "One")]), None).await.unwrap();
+    let skipped = Skipped { name: "a playlist".into(), code: "empty_row".into(), detail: String::new() };
+    let completeness = Completeness::Partial { code: "unreadable_rows".into(), detail: "one is empty".into() };
+    let holed = Page { skipped: vec![skipped], completeness, ..Page::default() };
+    pull.store_playlists(holed, Some("2".into())).await.unwrap();
+    pull.store_playlists(Page::default(), None).await.unwrap();
+    pull.finish().await.unwrap();
+    let run = pull_runs::find(world.app.db.read(), std::slice::from_ref(&world.account.id), &pull.at.run)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((run.completeness.as_deref(), run.code.as_deref()), (Some("partial"), Some("unreadable_rows")));
+    assert_eq!(run.counts.skipped, 1);
+    assert!(world.doc("fake:playlist:1").await.is_some());
+
     // The playlist goes, and with it what only it named.
     let mut pull = world.pull(None).await;
     pull.store_library(page([track(1, "One")]), None).await.unwrap();

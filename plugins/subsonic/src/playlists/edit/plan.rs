@@ -28,14 +28,14 @@ pub(super) struct Draft {
 pub(super) enum Plan {
     /// It is as it was.
     Nothing,
-    /// Some go, and others follow at the end.
+    /// Tracks follow at the end, and some of those before go.
     Update {
-        /// Positions.
+        /// Positions, the last one first: so those of the others stay as they are.
         remove: Vec<usize>,
-        /// Tracks.
+        /// Tracks; in another order, also those that were there.
         add: Vec<String>,
     },
-    /// In another order.
+    /// In another order, all at once.
     Replace(Vec<String>),
 }
 
@@ -48,7 +48,7 @@ impl Draft {
         Self { rows, before: songs.len(), entries, several }
     }
 
-    /// Does an operation. `changed` says that the entries' names are those of an older version.
+    /// Does an operation. `changed` says that the caller knows an older version, by which entries are named.
     pub(super) fn apply(&mut self, op: &PlaylistOp, changed: bool) -> Result<()> {
         match op {
             PlaylistOp::Add { items, before } => {
@@ -62,6 +62,8 @@ impl Draft {
                 self.rows.splice(at..at, moved);
             }
             PlaylistOp::Remove { entries } => drop(self.take(entries, changed, None)?),
+            // It names no entries, but would take away what the caller never saw.
+            PlaylistOp::Replace { .. } if changed => return Err(changed_meanwhile()),
             PlaylistOp::Replace { items } => self.rows = rows(items)?,
             _ => return Err(ProviderError::unsupported("this change of a playlist")),
         }
@@ -76,7 +78,7 @@ impl Draft {
         let was = *self.entries.get(entry).ok_or_else(gone)?;
         let at = self.rows.iter().position(|row| row.was == Some(was)).ok_or_else(gone)?;
         if changed && self.several.contains(&self.rows[at].song) {
-            return Err(ProviderError::new(ErrorKind::Conflict, "the playlist changed meanwhile").with_code("changed"));
+            return Err(changed_meanwhile());
         }
         Ok(at)
     }
@@ -121,18 +123,25 @@ impl Draft {
         self.rows.retain(|row| row.was.is_some() || !songs.contains(&row.song));
     }
 
-    pub(super) fn plan(&self) -> Plan {
-        let kept: Vec<usize> = self.rows.iter().map_while(|row| row.was).collect();
-        let add: Vec<String> = self.rows[kept.len()..].iter().map(|row| row.song.clone()).collect();
-        let in_order = kept.is_sorted() && self.rows[kept.len()..].iter().all(|row| row.was.is_none());
-        let anew = kept.is_empty() && self.before > 0 && !add.is_empty();
-        if !in_order || anew {
+    /// How to write it, where a request takes so many tracks.
+    pub(super) fn plan(&self, most: usize) -> Plan {
+        let mut next = 0;
+        let in_place = |row: &Row| row.was.filter(|was| *was >= next).inspect(|was| next = was + 1);
+        let kept: Vec<usize> = self.rows.iter().map_while(in_place).collect();
+        let rest = &self.rows[kept.len()..];
+        let anew = kept.is_empty() && self.before > 0 && !rest.is_empty();
+        if (anew || rest.iter().any(|row| row.was.is_some())) && self.rows.len() <= most {
             return Plan::Replace(self.songs());
         }
+        let add: Vec<String> = rest.iter().map(|row| row.song.clone()).collect();
         let stays: HashSet<usize> = kept.into_iter().collect();
-        let remove: Vec<usize> = (0..self.before).filter(|at| !stays.contains(at)).collect();
+        let remove: Vec<usize> = (0..self.before).rev().filter(|at| !stays.contains(at)).collect();
         if remove.is_empty() && add.is_empty() { Plan::Nothing } else { Plan::Update { remove, add } }
     }
+}
+
+fn changed_meanwhile() -> ProviderError {
+    ProviderError::new(ErrorKind::Conflict, "the playlist changed meanwhile").with_code("changed")
 }
 
 fn rows(items: &[ItemKey]) -> Result<Vec<Row>> {
@@ -169,7 +178,7 @@ mod tests {
         for op in ops {
             draft.apply(op, false).unwrap();
         }
-        (draft.songs().concat(), draft.plan())
+        (draft.songs().concat(), draft.plan(9))
     }
 
     #[test]
@@ -178,13 +187,13 @@ mod tests {
         assert_eq!(done("abca", &[]), ("abca".into(), Plan::Nothing));
         let remove = PlaylistOp::Remove { entries: vec![entry(3), entry(1)] };
         let (list, plan) = done("abca", &[remove, add("xx", None)]);
-        assert_eq!((list.as_str(), plan), ("acxx", Plan::Update { remove: vec![1, 3], add: songs("xx") }));
+        assert_eq!((list.as_str(), plan), ("acxx", Plan::Update { remove: vec![3, 1], add: songs("xx") }));
         let (list, plan) = done("abca", &[add("x", Some(&entry(3)))]);
         assert_eq!((list.as_str(), plan), ("abcxa", Plan::Replace(songs("abcxa"))));
         let moved = PlaylistOp::Move { entries: vec![entry(3), entry(2)], before: Some(entry(0)) };
         assert_eq!(done("abca", &[moved]).0, "acab");
         let all = PlaylistOp::Remove { entries: (0..4).map(entry).collect() };
-        assert_eq!(done("abca", &[all]).1, Plan::Update { remove: vec![0, 1, 2, 3], add: vec![] });
+        assert_eq!(done("abca", &[all]).1, Plan::Update { remove: vec![3, 2, 1, 0], add: vec![] });
         assert_eq!(done("abca", &[PlaylistOp::Replace { items: keys("xy") }]).1, Plan::Replace(songs("xy")));
         assert_eq!(done("", &[add("x", None)]).1, Plan::Update { remove: vec![], add: songs("x") });
     }
@@ -206,6 +215,20 @@ mod tests {
         assert_eq!(code("abb", remove(vec![at("abb", 0)]), true), Ok(()));
         assert_eq!(code("abb", remove(vec![at("abb", 1)]), true).unwrap_err(), "changed");
         assert_eq!(code("abb", remove(vec![at("abb", 1)]), false), Ok(()));
+        // What replaces all of it names nothing, and so cannot be known again.
+        let replace = || PlaylistOp::Replace { items: keys("x") };
+        assert_eq!(code("ab", replace(), true).unwrap_err(), "changed");
+        assert_eq!(code("ab", replace(), false), Ok(()));
+        assert_eq!(code("ab", add("x", None), true), Ok(()), "what is added at the end takes nothing away");
+    }
+
+    #[test]
+    fn what_takes_several_requests_follows_before_anything_goes() {
+        let mut draft = Draft::new(&songs("abcde"));
+        let moved = PlaylistOp::Move { entries: vec![at("abcde", 3)], before: Some(at("abcde", 1)) };
+        draft.apply(&moved, false).unwrap();
+        assert_eq!(draft.plan(5), Plan::Replace(songs("adbce")));
+        assert_eq!(draft.plan(4), Plan::Update { remove: vec![4, 2, 1], add: songs("bce") });
     }
 
     #[test]
@@ -219,7 +242,7 @@ mod tests {
     proptest::proptest! {
         /// Writing the plan makes the draft, as the API defines its methods.
         #[test]
-        fn plans_make_drafts(list in "[abc]{0,8}", ops in proptest::collection::vec((0usize..3, 0usize..8, 0usize..8), 0..5)) {
+        fn plans_make_drafts(list in "[abc]{0,8}", ops in proptest::collection::vec((0usize..3, 0usize..8, 0usize..8), 0..5), most in 1usize..9) {
             let before = songs(&list);
             let mut draft = Draft::new(&before);
             let entry = |n: usize| if list.is_empty() { String::new() } else { at(&list, n % list.len()) };
@@ -231,7 +254,7 @@ mod tests {
                 };
                 let _ = draft.apply(&op, false);
             }
-            let after = match draft.plan() {
+            let after = match draft.plan(most) {
                 Plan::Nothing => before,
                 Plan::Replace(songs) => songs,
                 Plan::Update { remove, add } => {
