@@ -120,7 +120,7 @@ impl World {
         let flow = self.host.post("/api/accounts/flows", &json!({"provider": "pod"})).await.expect(201);
         let path = format!("/api/accounts/flows/{}", flow["id"].as_str().unwrap());
         let done = self.host.post(&path, &json!({"values": values})).await.expect(200);
-        let account = done["step"]["account_id"].as_str().unwrap_or_else(|| panic!("{done:#}")).to_owned();
+        let account = done["step"]["account"].as_str().unwrap_or_else(|| panic!("{done:#}")).to_owned();
         self.calm().await;
         account
     }
@@ -270,7 +270,7 @@ async fn podcasts_come_and_go_by_their_address() {
     world.shelf.put("/ships", Served::Feed(feed("Ships", 0..3)));
     world.connect(&json!({"feeds": world.at("/ships")})).await;
 
-    let found = world.host.post("/api/resolve", &json!({"urls": world.at("/trains")})).await.expect(200);
+    let found = world.host.post("/api/resolve", &json!({"urls": [world.at("/trains")]})).await.expect(200);
     let show = found["data"][0]["matches"][0]["uri"].as_str().unwrap_or_else(|| panic!("{found:#}")).to_owned();
     // Nobody follows it yet, and it can be looked at.
     assert_eq!(world.list(&format!("/api/shows/{show}/episodes?limit=30")).await.len(), 30);

@@ -109,7 +109,12 @@ impl Catalog<'_> {
         let (show, now) = (found.show(), self.now().await?);
         let items = part.iter().map(|episode| Ok(Item::Episode(show.episode(self.cx, &found.feed, episode, now)?)));
         let next = part.last().filter(|_| start + part.len() < all.len()).map(|episode| episode.id().to_string());
-        Ok(Page { items: items.collect::<Result<Vec<_>>>()?.into(), next, total: Some(all.len() as u64) })
+        Ok(Page {
+            items: items.collect::<Result<Vec<_>>>()?.into(),
+            next,
+            total: Some(all.len() as u64),
+            ..Page::default()
+        })
     }
 
     /// The podcast whose feed stands at an address. What is no feed is none of this provider's.
