@@ -76,6 +76,10 @@ export async function drive(playwright, executablePath, ends, drive) {
     await drive(browser);
   } catch (error) {
     console.error(error.stack);
+    for (const page of browser?.contexts().flatMap((context) => context.pages()) ?? []) {
+      const text = await page.locator("body").innerText({ timeout: 1000 }).catch(String);
+      console.error(`--- a tab shows ${page.url()}:\n${text}`);
+    }
     for (const program of ends) console.error(`--- the log of ${program.child.spawnfile} ends with:\n${program.log()}`);
     process.exitCode = 1;
   } finally {

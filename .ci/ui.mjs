@@ -84,7 +84,7 @@ async function fillIn(page) {
   await page.getByLabel("Password").fill("sesame");
   await page.getByRole("button", { name: "Go on" }).click();
   await page.locator("[aria-invalid=true]").waitFor();
-  await picture(page, images, "connect");
+  await check(page);
   await page.getByLabel("Name", { exact: true }).fill("anna");
   await page.getByLabel("Password").fill("sesame");
   await page.getByRole("button", { name: "Go on" }).click();
@@ -128,7 +128,9 @@ function signal(name) {
 async function watchJob(page) {
   await section(page, "Home").click();
   await page.getByText(`${STARS} tracks`).waitFor();
+  await page.setViewportSize({ width: 960, height: 960 });
   await picture(page, images, "home");
+  await page.setViewportSize({ width: 960, height: 640 });
   signal("SIGSTOP");
   await page.getByRole("button", { name: "Sync now anna at the stars" }).click();
   await page.getByText("It is being read now").waitFor();
@@ -136,7 +138,7 @@ async function watchJob(page) {
   await page.waitForURL(`${base}/ui/jobs`);
   const row = page.getByRole("row").filter({ hasText: "stars" }).first();
   await row.getByText("running").waitFor();
-  await picture(page, images, "jobs");
+  await check(page);
   await page.evaluate(() => { document.body.mark = "same"; });
   signal("SIGCONT");
   await row.getByText("succeeded").waitFor();

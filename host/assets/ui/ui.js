@@ -36,6 +36,15 @@
   audio.addEventListener("ended", play);
   audio.addEventListener("error", failed);
 
+  // What follows by itself must not take away what was just clicked: its answer would find no place.
+  let visit = null;
+  document.addEventListener("htmx:beforeRequest", (event) => { if (event.detail.boosted) visit = event.detail.xhr; });
+  document.addEventListener("htmx:afterRequest", (event) => { if (event.detail.xhr === visit) visit = null; });
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const busy = (visit && event.detail.xhr !== visit) || document.querySelector("#page main :active");
+    if (busy && !event.detail.boosted) event.detail.shouldSwap = false;
+  });
+
   const offline = (is) => () => { find("offline").hidden = !is; };
   document.addEventListener("htmx:sendError", offline(true));
   document.addEventListener("htmx:afterRequest", (event) => { if (event.detail.xhr.status > 0) offline(false)(); });

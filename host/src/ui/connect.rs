@@ -38,6 +38,8 @@ const SCOPE: &str = "accounts:write";
 struct ChoicePage {
     frame: Frame,
     providers: Vec<Report>,
+    /// Others that may appear here soon.
+    starting: Vec<String>,
     admin: bool,
 }
 
@@ -45,6 +47,8 @@ struct ChoicePage {
 #[template(path = "ui/flow.html")]
 struct FlowPage {
     frame: Frame,
+    /// The provider's.
+    name: String,
     flow: Flow,
     /// Of a form.
     fields: Vec<Field>,
@@ -54,7 +58,7 @@ struct FlowPage {
 
 impl FlowPage {
     /// `given` are a form's values that were not taken, `error` says why.
-    fn new(visit: &Visit, flow: Flow, given: Option<&Value>, error: Option<&ApiError>) -> Self {
+    fn new(app: &AppState, visit: &Visit, flow: Flow, given: Option<&Value>, error: Option<&ApiError>) -> Self {
         let errors = error.map(|error| error.problem().errors).unwrap_or_default();
         let mut problem = error.map(|error| words::on_page(error.detail()));
         let mut fields = Vec::new();
@@ -63,7 +67,8 @@ impl FlowPage {
             problem = elsewhere(&errors, &fields).or(problem).or_else(|| refused.clone());
         }
         let problem = problem.or_else(|| flow.problem.as_ref().map(|problem| problem.detail.clone()));
-        Self { frame: visit.frame("home"), flow, fields, problem }
+        let name = app.providers.get(&flow.provider).map_or_else(|| flow.provider.clone(), |one| one.report().name);
+        Self { frame: visit.frame("home"), name, flow, fields, problem }
     }
 
     fn open(&self) -> bool {
@@ -90,9 +95,11 @@ pub async fn choose(State(app): State<AppState>, visit: Visit) -> ApiResult<Resp
     let (frame, admin) = (visit.frame("home"), visit.principal.is_admin());
     let paging = Paging { limit: Some(MAX_LIMIT), cursor: None };
     let mut providers = api::providers::list_providers(State(app), visit.principal, paging).await?.data;
+    let starting = providers.iter().filter(|report| report.state == ProviderState::Loading);
+    let starting = starting.map(|report| report.name.clone()).collect();
     providers
         .retain(|report| report.sign_in.as_deref() == Some("setup_flow") && report.state == ProviderState::Started);
-    page::show(&ChoicePage { frame, providers, admin })
+    page::show(&ChoicePage { frame, providers, starting, admin })
 }
 
 /// What to connect.
@@ -131,7 +138,7 @@ fn to_flow(visit: &Visit, id: &str) -> Response {
 pub async fn flow(State(app): State<AppState>, visit: Visit, Path(id): Path<String>) -> ApiResult<Response> {
     visit.principal.require(SCOPE)?;
     let flow = connect::find(&app, &visit.principal, &id).await?;
-    page::show(&FlowPage::new(&visit, flow, None, None))
+    page::show(&FlowPage::new(&app, &visit, flow, None, None))
 }
 
 /// Shows the flow again with what is wrong with an answer, where it is the answer that is wrong.
@@ -141,7 +148,7 @@ async fn again(app: &AppState, visit: &Visit, id: &str, given: Option<&Value>, e
         return Err(error);
     }
     let flow = connect::find(app, &visit.principal, id).await?;
-    let shown = page::show(&FlowPage::new(visit, flow, given, Some(&error)))?;
+    let shown = page::show(&FlowPage::new(app, visit, flow, given, Some(&error)))?;
     Ok((error.status(), shown).into_response())
 }
 
@@ -215,7 +222,7 @@ pub async fn news(State(app): State<AppState>, visit: Visit, Path(id): Path<Stri
     let flow = connect::find(&app, &visit.principal, &id).await?;
     match &flow.step {
         Some(Step::External { .. }) => Ok(StatusCode::NO_CONTENT.into_response()),
-        _ => page::show(&FlowPage::new(&visit, flow, None, None)),
+        _ => page::show(&FlowPage::new(&app, &visit, flow, None, None)),
     }
 }
 

@@ -235,6 +235,49 @@ async fn unlinking_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn an_erasure_that_was_cut_off_is_done_by_the_next_start() {
+    let (stars, account) = with("").await;
+    // As if the job had been lost.
+    execute(&stars.host, &format!("UPDATE accounts SET unlinked_at = 1 WHERE id = '{account}'")).await;
+    let stars = stars.again("connect = { steps = [\"form\"] }").await;
+    stars.calm().await;
+    assert_eq!(stars.ended("account.unlink").await, ("succeeded".to_owned(), None));
+    assert_eq!(count(&stars.host, &format!("accounts WHERE id = '{account}'")).await, 0);
+}
+
+#[tokio::test]
+async fn an_erasure_is_not_cancelled() {
+    let (stars, account) = with("").await;
+    let host = &stars.host;
+    let id = "01M8335M193C5CSBJ3EXN9CW2V";
+    execute(
+        host,
+        &format!(
+            "INSERT INTO jobs (id, kind, state, user_id, payload, run_at, max_attempts, created_at)
+             SELECT '{id}', 'account.unlink', 'waiting', owner, '{{}}', 9000000000000, 1, 1 FROM accounts WHERE id = '{account}'"
+        ),
+    )
+    .await;
+    let path = format!("/api/jobs/{id}/cancel");
+    host.send(host.request(reqwest::Method::POST, &path)).await.expect_problem(409, "job_not_cancellable");
+    assert_eq!(host.get(&format!("/api/jobs/{id}")).await.expect(200)["state"], "waiting");
+}
+
+#[tokio::test]
+async fn only_who_is_still_an_admin_ends_what_is_for_all() {
+    let stars = asking("\"form\"").await;
+    let host = &stars.host;
+    let flow = json!({"provider": "stars", "shared": true});
+    let flow = host.post("/api/accounts/flows", &flow).await.expect(201);
+    host.make_user("another", true).await;
+    execute(host, "UPDATE users SET role = 'user' WHERE name = 'root-of-tests'").await;
+    host.app.recent_sessions.forget();
+    let path = format!("/api/accounts/flows/{}", flow["id"].as_str().unwrap());
+    let values = json!({"values": {"name": "anna", "password": "sesame"}});
+    host.post(&path, &values).await.expect_problem(403, "admin_required");
+}
+
+#[tokio::test]
 async fn likes_and_plays_stay_while_another_account_may_hold_them() {
     let (stars, account) = with("").await;
     let host = &stars.host;

@@ -143,9 +143,13 @@ async fn a_day_is_shared_fairly_and_leaves_room_for_those_who_wait() {
     // The owners asked themselves: all in the background waits.
     used("b", 150, 5).await;
     assert_eq!(code(job("b").await), "budget_daily");
-    used("b", 148, 5).await;
+    // Nor may one of them use up the other's part of the whole day.
+    used("b", 124, 5).await;
     assert_eq!(ask(&host, "tokens", "b", Interactive, "x").await.unwrap(), "heard");
     assert_eq!(code(ask(&host, "tokens", "b", Interactive, "x").await), "budget_daily");
+    used("a", 124, 99).await;
+    assert_eq!(ask(&host, "tokens", "a", Interactive, "x").await.unwrap(), "heard");
+    assert_eq!(code(ask(&host, "tokens", "a", Interactive, "x").await), "budget_daily");
     let daily = &shared(&host).await[0]["daily"];
     assert_eq!((&daily["limit"], &daily["used"], &daily["remaining"]), (&json!(250), &json!(250), &json!(0)));
     assert!(daily["resets_at"].is_string());

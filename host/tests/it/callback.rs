@@ -109,13 +109,17 @@ async fn nothing_of_the_address_becomes_markup() {
 }
 
 #[tokio::test]
-async fn a_refusal_at_the_service_is_told() {
+async fn a_refusal_is_not_asked_about_but_passed_on() {
     let stars = asking("\"external\"").await;
     let host = &stars.host;
-    let cookie = cookie(host, "root-of-tests").await;
     let flow = start(host).await;
     let query = query(&flow, "anna").replace("code=anna", "error=access_denied");
-    assert!(open(host, &cookie, &query).await.text().contains("Link to"), "asked first all the same");
-    let page = send(host, &cookie, &host.base, &query).await.text();
-    assert!(page.contains("was not linked") && page.contains("access was refused"), "{page}");
+    let cookie = cookie(host, "root-of-tests").await;
+    let page = open(host, &cookie, &query).await.text();
+    assert!(page.contains("Nothing was linked") && !page.contains("Link to"), "{page}");
+    let flow = format!("/api/accounts/flows/{}", flow["id"].as_str().unwrap());
+    assert_eq!(host.get(&flow).await.expect(200)["state"], "open", "looking changes nothing");
+    let told = send(host, &cookie, &host.base, &query).await.text();
+    assert!(told.contains("was not linked") && told.contains("access was refused at the service"), "{told}");
+    assert_eq!(host.get(&flow).await.expect(200)["problem"]["code"], "access_denied");
 }

@@ -72,7 +72,7 @@ async fn only_accounts_that_the_user_has_can_be_preferred() {
     editable.host.become_user("anna").await;
     prefer(&editable.host, json!({"ed": "acct"})).await.expect_problem(422, "validation_failed");
     prefer(&editable.host, json!({"ed": "shared"})).await.expect(200);
-    assert_eq!(add(&editable.host, "ed:track:2").await, "account_read_only", "a preference is no permission");
+    assert_eq!(add(&editable.host, "ed:track:2").await, "admin_required", "a preference is no permission");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod limits;
 mod lists;
 mod peers;
 mod pull;
+mod redirect;
 mod rows;
 mod tokens;
 

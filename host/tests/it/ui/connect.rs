@@ -6,7 +6,7 @@ use reqwest::Method;
 
 use super::{Browser, attribute};
 use crate::{
-    flows::{asking, returned},
+    flows::{asking, connect, execute, returned},
     starred::Starred,
     support::{PATIENCE, TestApp},
 };
@@ -143,6 +143,43 @@ async fn an_account_that_has_to_sign_in_again_says_so_at_home() {
     let path = done(&admin, &flow).await;
     admin.sent(&format!("{path}/check"), &[]).await;
     let home = admin.page("/ui").await;
-    assert!(home.contains("wants you to sign in again") && home.contains("<button>Sign in again</button>"), "{home}");
+    assert!(home.contains("wants you to sign in again") && home.contains(">Sign in again<"), "{home}");
+    let account = admin.page(&path).await;
+    assert!(account.contains("Press “Sign in again”") && !account.contains("POST /api"), "{account}");
     assert!(home.contains("the service wants somebody to sign in again"), "{home}");
+}
+
+#[tokio::test]
+async fn each_account_says_what_is_read_and_asked_of_its_own() {
+    let budget = "[providers.stars.budget]\nwindow_requests = 45\ndaily_requests = 1000\n";
+    let stars = Starred::with("connect = { steps = ['form'] }", budget).await;
+    let host = &stars.host;
+    let admin = Browser::of(host, "root-of-tests").await;
+    let (one, other) = (connect(host, "anna").await, connect(host, "bert").await);
+    let ended = |job: &serde_json::Value| job["finished_at"].is_string();
+    host.until("/api/jobs?limit=200", |jobs| jobs["data"].as_array().unwrap().iter().all(ended)).await;
+    assert!(!admin.page("/ui").await.contains("hx-trigger"), "nothing is followed");
+    execute(
+        host,
+        &format!(
+            "INSERT INTO jobs (id, kind, payload, dedupe_key, user_id, subject, state, priority, run_at, attempts,
+               max_attempts, created_at, progress_done, progress_total, message)
+             SELECT '01ARZ3NDEKTSV4RRFFQ69G5FAV', 'library.pull', '{{}}', 'library.pull:{one}', id, 'stars', 'waiting', 0,
+               9000000000000, 1, 5, 1, 7, 30, 'halfway' FROM users WHERE name = 'root-of-tests'"
+        ),
+    )
+    .await;
+    let home = admin.page("/ui").await;
+    assert_eq!(home.matches("It is to be read at 2255-").count(), 1, "{home}");
+    assert!(home.contains(&format!("id=\"sync-{one}\" class=\"quiet\" disabled")), "{home}");
+    assert!(home.contains(&format!("id=\"sync-{other}\" class=\"quiet\">")), "{home}");
+    let page = admin.page(&format!("/ui/accounts/{one}")).await;
+    for part in ["value=\"7\" max=\"30\"", "7 of 30", "halfway", "/ui/jobs/01ARZ3NDEKTSV4RRFFQ69G5FAV", "every 20s"] {
+        assert!(page.contains(part), "no {part} in {page}");
+    }
+    for part in ["At a time: 0 used, 45 left.", "In 24 hours: 0 used, 1000 left."] {
+        assert!(page.contains(part), "no {part} in {page}");
+    }
+    let page = admin.page(&format!("/ui/accounts/{other}")).await;
+    assert!(!page.contains("<progress") && !page.contains("hx-trigger") && page.contains("complete"), "{page}");
 }
