@@ -151,9 +151,10 @@ async function library(page) {
   await check(page);
   const title = await page.locator(".rows .what > *").first().innerText();
   await section(page, "Search").click();
-  await page.getByLabel("Words").fill(title);
+  await page.waitForURL(`${base}/ui/search`);
   await page.getByLabel("Where").selectOption("catalog");
-  await page.keyboard.press("Enter");
+  await page.getByLabel("Words").fill(title);
+  await page.getByLabel("Words").press("Enter");
   await page.getByRole("heading", { name: "Found" }).waitFor();
   await check(page);
   assert.equal(await page.locator("a[data-play]").count(), 0, "Spotify serves no audio");

@@ -43,7 +43,7 @@ holds() { api "$B/api/accounts/$ACCOUNT" | jq -e "$2" >/dev/null || fail "$1"; }
 PASSWORD=$(cat "$PASSWORD_FILE")
 example first-start.md 4 'api() {'
 
-[ "$(blocks accounts.md)" = 5 ] || fail "accounts.md has another number of examples: tell this script what they are about"
+[ "$(blocks accounts.md)" = 6 ] || fail "accounts.md has another number of examples: tell this script what they are about"
 example accounts.md 1 /api/accounts/flows
 page=$(jq -er 'select(.step.type == "external").step.url' flow.json) || fail "the flow has no page of the service"
 # What a person does in a browser.
@@ -60,7 +60,10 @@ example connect-spotify.md 1 sign_in_again_by
 jq -se 'any(.[]; .label == "Listener 2" and .sign_in_again_by)' said >/dev/null || fail "the day is not there: $(cat said)"
 example accounts.md 4 pull_every_s
 holds "its name and times are changed" '.label == "Mine" and .pull_every_s == 86400'
-example accounts.md 5 DELETE
+example accounts.md 5 default_accounts
+api "$B/api/user/preferences" | jq -e --arg id "$ACCOUNT" '.default_accounts.spotify == $id' >/dev/null ||
+  fail "the account is not the preferred one"
+example accounts.md 6 DELETE
 status=$(command curl -s -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $TOKEN" "$B/api/accounts/$ACCOUNT")
 [ "$status" = 404 ] || fail "the account is still there: $status"
 echo "The manual's examples are right."

@@ -1,5 +1,6 @@
 //! The whole host behind its layers, asked by an admin: no request is answered by a fault of the host's own, and every
-//! refusal is a problem document. The input is a request: method and path, headers, an empty line, a body.
+//! refusal is a problem document, or within `/ui` a page. The input is a request: method and path, headers, an empty line,
+//! a body.
 #![no_main]
 
 use std::{path::Path, sync::LazyLock};
@@ -78,7 +79,8 @@ fn request(data: &[u8]) -> Option<Request<Body>> {
     let method = Method::from_bytes(first.next()?).ok()?;
     let uri = Uri::try_from(first.next()?).ok().filter(|uri| uri.path().starts_with('/'))?;
     // Passwords are hashed slowly on purpose.
-    if method == Method::POST && uri.path().starts_with("/api/auth") {
+    let slow = ["/api/auth", "/ui/sign-in", "/ui/password"];
+    if method == Method::POST && slow.iter().any(|path| uri.path().starts_with(path)) {
         return None;
     }
     let mut request = Request::new(Body::from(body));
@@ -100,6 +102,7 @@ fn headers<'a>(lines: impl Iterator<Item = &'a [u8]>) -> HeaderMap {
 async fn check(request: Request<Body>) {
     let asked = format!("{} {}", request.method(), request.uri());
     let is_head = request.method() == Method::HEAD;
+    let is_page = request.uri().path() == "/ui" || request.uri().path().starts_with("/ui/");
     let response = HOST.service.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let bytes = to_bytes(body, 64 << 20).await.expect("a body that ends");
@@ -111,7 +114,10 @@ async fn check(request: Request<Body>) {
         return;
     }
     let json = || serde_json::from_slice::<serde_json::Value>(&bytes).unwrap_or_else(|e| panic!("{asked}: {e}"));
-    if parts.status.is_client_error() || busy {
+    if is_page && kind.starts_with("text/html") {
+        let page = String::from_utf8_lossy(&bytes);
+        assert!(page.trim_start().starts_with('<') && page.trim_end().ends_with("</html>"), "{asked}: {page}");
+    } else if parts.status.is_client_error() || busy {
         assert_eq!(kind, "application/problem+json", "{asked}: {}", parts.status);
         let problem = json();
         assert_eq!(problem["status"], parts.status.as_u16(), "{asked}");

@@ -78,8 +78,8 @@ pub struct Returned {
 /// What the page's form sends.
 #[derive(ToSchema)]
 pub struct ReturnedForm {
-    /// The query of the address that the browser ended at.
-    #[schema(max_length = 8000)]
+    /// The query of the address that the browser ended at. A page says so where it is of no use.
+    #[schema(required = false)]
     query: String,
 }
 
@@ -103,7 +103,11 @@ impl ReturnedForm {
         (Returned = "application/json"),
         (ReturnedForm = "application/x-www-form-urlencoded")
     )),
-    responses((status = 200, description = "The flow as it is now.", body = Flow)),
+    responses((
+        status = 200,
+        description = "The flow as it is now; for a form, a page that says how it went.",
+        content((Flow = "application/json"), (String = "text/html"))
+    )),
     security(("bearer" = ["accounts:write"]), ("api_key" = ["accounts:write"]))
 )]
 pub async fn finish_login(
