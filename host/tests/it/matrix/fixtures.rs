@@ -183,6 +183,7 @@ impl World {
             _ if path.starts_with("/api/episodes/{uri}") => ("uri", private(&self.episode)),
             _ if path.starts_with("/api/playlists/{uri}") => ("uri", private(&self.playlist)),
             _ if path.starts_with("/api/user/liked/{uri}") => ("uri", private(&self.track)),
+            _ if path.starts_with("/api/user/positions/{uri}") => ("uri", private(&self.track)),
             "/api/auth/{provider}/callback" if method == Method::POST => {
                 self.flow().await;
                 ("provider", private("local"))
