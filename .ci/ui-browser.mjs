@@ -6,8 +6,14 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 
 export const PATIENCE = 60_000;
+// How long a whole test may take, which is usually a minute. Chromium has been seen to keep a click to itself for ever, past
+// every limit of Playwright's.
+const LIMIT = 6 * 60_000;
+/** The exit code of a test that was still going after `LIMIT`. */
+const HANGS = 75;
 
 /** The program's arguments as absolute paths; ends it where they are too few. */
 export function paths(usage, least) {
@@ -52,7 +58,7 @@ export class Program {
   }
 }
 
-const later = () => new Promise((go) => setTimeout(go, 100));
+const later = (time = 100) => sleep(time);
 
 /** A host at a port that the system chooses; `base` is its address. */
 export async function serve(host, file, env = {}) {
@@ -69,23 +75,33 @@ export async function serve(host, file, env = {}) {
 export async function drive(playwright, executablePath, ends, drive) {
   const { chromium } = createRequire(join(playwright, "package.json"))("playwright-core");
   let browser;
+  const ended = new AbortController();
   try {
     // Sound is played without a loudspeaker, and without a click that Chromium would count as one.
     const args = ["--no-sandbox", "--disable-dev-shm-usage", "--autoplay-policy=no-user-gesture-required"];
     browser = await chromium.launch({ executablePath, args });
-    await drive(browser);
+    await Promise.race([drive(browser), hangs(ended.signal)]);
   } catch (error) {
     console.error(error.stack);
     for (const page of browser?.contexts().flatMap((context) => context.pages()) ?? []) {
-      const text = await page.locator("body").innerText({ timeout: 1000 }).catch(String);
-      console.error(`--- a tab shows ${page.url()}:\n${text}`);
+      const text = await Promise.race([page.locator("body").innerText({ timeout: 1000 }).catch(String), later(2000)]);
+      console.error(`--- a tab shows ${page.url()}:\n${text ?? "nothing: it does not answer"}`);
     }
     for (const program of ends) console.error(`--- the log of ${program.child.spawnfile} ends with:\n${program.log()}`);
-    process.exitCode = 1;
+    process.exitCode = error.code === HANGS ? HANGS : 1;
   } finally {
-    await browser?.close();
+    ended.abort();
+    await Promise.race([browser?.close(), later(10_000)]);
     for (const program of ends) await program.stop();
   }
+  // What hangs would keep the program from ending.
+  process.exit();
+}
+
+/** Fails after `LIMIT`. */
+async function hangs(signal) {
+  await sleep(LIMIT, undefined, { signal }).catch(() => {});
+  if (!signal.aborted) throw Object.assign(new Error(`still not done after ${LIMIT / 60_000} minutes`), { code: HANGS });
 }
 
 /** A folder that is gone in the end. */
@@ -162,4 +178,10 @@ export async function openService(page) {
   const link = page.getByRole("link", { name: "Open the service" });
   const [tab] = await Promise.all([page.waitForEvent("popup"), link.click()]);
   return tab;
+}
+
+/** Closes a tab, after which the page is in front again: Chromium may hold back the clicks of one that it thinks hidden. */
+export async function closeTab(tab, page) {
+  await tab.close();
+  await page.bringToFront();
 }

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Program, check, drive, open, openService, paths, picture, run, scratch, section, serve, signIn } from "./ui-browser.mjs";
+import { Program, check, closeTab, drive, open, openService, paths, picture, run, scratch, section, serve, signIn } from "./ui-browser.mjs";
 
 const [host, simulator, playwright, chromium, images] = paths("ui-spotify.mjs HOST SIMULATOR PLAYWRIGHT CHROMIUM [IMAGES]", 4);
 const TRACKS = 1500;
@@ -79,7 +79,7 @@ async function formsAndWrongClientIds(page) {
   await fillIn(page, "nobody");
   const tab = await openService(page);
   await tab.getByText("INVALID_CLIENT").waitFor();
-  await tab.close();
+  await closeTab(tab, page);
   await page.getByRole("button", { name: "Cancel" }).click();
   await page.waitForURL(`${base}/ui`);
   await page.getByText("None yet.").waitFor();
@@ -95,7 +95,7 @@ async function refusal(page) {
   await check(tab);
   await tab.getByRole("button", { name: "Go on" }).click();
   await tab.getByText("access was refused at the service").waitFor();
-  await tab.close();
+  await closeTab(tab, page);
   await page.getByRole("alert").filter({ hasText: "access was refused" }).waitFor();
   await check(page);
   await page.getByRole("button", { name: "Start anew" }).click();
@@ -112,7 +112,7 @@ async function firstPull(page) {
   await check(tab);
   await tab.getByRole("button", { name: "Link to admin" }).click();
   await tab.getByRole("heading", { name: "Linked" }).waitFor();
-  await tab.close();
+  await closeTab(tab, page);
   await page.getByText("The account is connected").waitFor();
   await page.getByRole("link", { name: "See the account" }).click();
   await page.getByText("It is being read now").waitFor();
@@ -189,13 +189,13 @@ async function expires(page) {
   await agree(tab, "Listener 3");
   await tab.getByRole("button", { name: "Link to anna" }).click();
   await tab.getByText("this is another account of the service").waitFor();
-  await tab.close();
+  await closeTab(tab, page);
   await page.getByRole("alert").filter({ hasText: "this is another account of the service" }).waitFor();
   await page.getByRole("button", { name: "Start anew" }).click();
   tab = await openService(page);
   await agree(tab, "Listener 2");
   await tab.getByRole("button", { name: "Link to anna" }).click();
-  await tab.close();
+  await closeTab(tab, page);
   await page.getByRole("link", { name: "See the account" }).click();
   await page.locator(".state.succeeded").waitFor();
   assert.equal(await page.getByText("Press “Sign in again”").count(), 0);
@@ -210,7 +210,7 @@ async function pasteBack(page) {
   await agree(tab, "Listener 2");
   await tab.waitForURL(`${base}/api/auth/spotify/callback?*`);
   const address = tab.url();
-  await tab.close();
+  await closeTab(tab, page);
   const field = page.getByLabel("Address that your browser ended at");
   for (const [wrong, words] of [[`${base}/somewhere`, "this is not where the service sends the browser"],
     [address.replace("state=", "state=x"), "belongs to another sign-in"]]) {
@@ -230,7 +230,7 @@ async function share(page) {
   const tab = await openService(page);
   await agree(tab, "Listener 3");
   await tab.getByRole("button", { name: "Link to admin" }).click();
-  await tab.close();
+  await closeTab(tab, page);
   await page.getByRole("link", { name: "See the account" }).click();
   await page.getByText("shared by all users").waitFor();
   return page.url();

@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { appendFileSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { PATIENCE, check, drive, open, openService, paths, picture, run, scratch, section, serve, signIn } from "./ui-browser.mjs";
+import { PATIENCE, check, closeTab, drive, open, openService, paths, picture, run, scratch, section, serve, signIn } from "./ui-browser.mjs";
 
 const [host, plugins, playwright, chromium, images] = paths("ui.mjs HOST PLUGINS PLAYWRIGHT CHROMIUM [IMAGES]", 4);
 const demo = fileURLToPath(new URL("../examples/demo-library", import.meta.url));
@@ -112,7 +112,7 @@ async function connect(page) {
   const tab = await visit(page);
   await tab.getByRole("button", { name: "Link to admin" }).click();
   await tab.getByRole("heading", { name: "One more step" }).waitFor();
-  await tab.close();
+  await closeTab(tab, page);
   await connected(page);
 }
 
@@ -156,7 +156,7 @@ async function againAndUnlink(page) {
   const tab = await visit(page);
   // As where the host can't be reached under the address that the service knows.
   await page.getByLabel("Address that your browser ended at").fill(tab.url());
-  await tab.close();
+  await closeTab(tab, page);
   await page.getByRole("button", { name: "Go on" }).click();
   await connected(page);
   await page.getByRole("link", { name: "See the account" }).click();

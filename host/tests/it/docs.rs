@@ -9,11 +9,15 @@ fn repository() -> &'static Path {
 }
 
 fn pages(folder: &Path, found: &mut Vec<PathBuf>) {
+    files(folder, "md", found);
+}
+
+fn files(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            pages(&path, found);
-        } else if path.extension().is_some_and(|e| e == "md") {
+            files(&path, extension, found);
+        } else if path.extension().is_some_and(|e| e == extension) {
             found.push(path);
         }
     }
@@ -123,4 +127,45 @@ fn every_route_of_the_original_leads_somewhere() {
     }
     let deprecated = zotify_host::middleware::deprecation::ALL.map(|route| route.path.to_owned());
     assert_eq!(aliases, deprecated);
+}
+
+/// Codes of the bundled providers, as their sources spell them.
+fn codes(text: &str) -> Vec<&str> {
+    let pattern = r#"(?:with_code\(|ErrorKind::\w+,|partial\(|\bcode:)\s*"([a-z_]+)"|\("([a-z]+_[a-z_]+)", [A-Z_]+\)"#;
+    let matched = regex::Regex::new(pattern).unwrap();
+    let source = text.split("#[cfg(test)]").next().unwrap_or_default();
+    matched.captures_iter(source).filter_map(|found| Some(found.get(1).or(found.get(2))?.as_str())).collect()
+}
+
+/// Whoever meets a provider's code finds it on the page.
+#[test]
+fn every_code_of_a_bundled_provider_is_explained() {
+    let page = std::fs::read_to_string(repository().join("docs/manual/provider-codes.md")).unwrap();
+    let mut missing = std::collections::BTreeSet::new();
+    for plugin in ["local", "spotify", "subsonic"] {
+        let heading = if plugin == "local" { "Local files".into() } else { plugin[..1].to_uppercase() + &plugin[1..] };
+        let section = page.split("\n## ").find(|section| section.starts_with(&heading)).unwrap();
+        let common = page.split("\n## ").nth(1).unwrap();
+        let mut sources = Vec::new();
+        files(&repository().join("plugins").join(plugin).join("src"), "rs", &mut sources);
+        assert!(!sources.is_empty());
+        for source in sources {
+            let text = std::fs::read_to_string(source).unwrap();
+            let known = |code: &str| [section, common].iter().any(|part| part.contains(&format!("`{code}`")));
+            missing
+                .extend(codes(&text).into_iter().filter(|code| !known(code)).map(|code| format!("{plugin}: {code}")));
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// Every capability has a row in the developer's guide, and every method of a provider is named there.
+#[test]
+fn the_guide_names_every_method() {
+    let page = std::fs::read_to_string(repository().join("docs/plugins/developing.md")).unwrap();
+    let source = std::fs::read_to_string(repository().join("plugin-api/src/provider.rs")).unwrap();
+    let methods = source.lines().filter_map(|line| line.strip_prefix("    fn ")?.split_once('(')).map(|(name, _)| name);
+    let missing: Vec<_> =
+        methods.filter(|name| !page.contains(&format!("`{name}`")) && !page.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
