@@ -187,10 +187,10 @@ pub async fn put_position(
     Ok(Json(one(&app, &principal, kept).await?))
 }
 
-/// Forgets how far the caller is in an episode or track, which is then new again. What is not known stays so.
+/// Forgets how far the caller is in an episode or track, which is then new again.
 ///
 /// # Errors
-/// 404 `wrong_kind`.
+/// 404 `wrong_kind` or `position_not_found`.
 #[utoipa::path(
     delete, path = "/api/user/positions/{uri}", operation_id = "delete_position", tag = "User",
     params(("uri" = String, Path, description = "The episode or track's URI.")),
@@ -205,9 +205,9 @@ pub async fn delete_position(
     principal.require("library:write")?;
     check_kind(&uri)?;
     let mut tx = app.db.write().await?;
-    db::positions::delete(&mut tx, &principal.user_id, uri.as_str()).await?;
+    let known = db::positions::delete(&mut tx, &principal.user_id, uri.as_str()).await?;
     tx.commit().await?;
-    Ok(StatusCode::NO_CONTENT)
+    if known { Ok(StatusCode::NO_CONTENT) } else { Err(not_found()) }
 }
 
 fn check_kind(uri: &Uri) -> ApiResult<()> {

@@ -59,13 +59,11 @@ pub async fn trim(tx: &mut Tx, user: &str, keep: i64) -> sqlx::Result<()> {
 /// # Errors
 /// When the database fails.
 pub async fn find(db: impl AnyExecutor<'_>, user: &str, uri: &str) -> sqlx::Result<Option<PositionRow>> {
-    sqlx::query_as(
-        "SELECT uri, position_ms, finished, updated_at FROM play_positions WHERE user_id = $1 AND uri = $2",
-    )
-    .bind(user.to_owned())
-    .bind(uri.to_owned())
-    .fetch_optional(db)
-    .await
+    sqlx::query_as("SELECT uri, position_ms, finished, updated_at FROM play_positions WHERE user_id = $1 AND uri = $2")
+        .bind(user.to_owned())
+        .bind(uri.to_owned())
+        .fetch_optional(db)
+        .await
 }
 
 /// A user's positions, the latest first: after a time and URI, and where `finished` says so only (not) finished ones.

@@ -46,6 +46,7 @@ mod playlist_version;
 mod plugin_cli;
 mod plugin_loading;
 mod podcast;
+mod positions;
 mod preferences;
 mod privacy;
 mod providers;
