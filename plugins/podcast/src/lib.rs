@@ -10,6 +10,9 @@ mod blocking;
 mod catalog;
 mod feed;
 mod follow;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod ids;
 mod items;
 mod media;

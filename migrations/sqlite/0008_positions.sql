@@ -1,4 +1,4 @@
--- How far users are in episodes and tracks, to go on there. Kept in step with sqlite/0010_positions.sql.
+-- How far users are in episodes and tracks, to go on there. Kept in step with postgres/0008_positions.sql.
 
 CREATE TABLE play_positions (
     user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
