@@ -17,6 +17,7 @@ pub mod meta;
 pub mod model;
 pub mod page;
 pub mod playlists;
+pub mod positions;
 pub mod preferences;
 pub mod privacy;
 pub mod providers;

@@ -20,6 +20,7 @@ pub mod playlists;
 pub mod plays;
 pub mod plugin_kv;
 pub mod plugin_trust;
+pub mod positions;
 pub mod preferences;
 pub mod privacy;
 pub mod pull_runs;

@@ -164,6 +164,10 @@ pub struct Enqueue {
     pub delay: Duration,
     /// Higher runs earlier.
     pub priority: i64,
+    /// The instance whose service it works on: only so many of one run at a time.
+    pub instance: Option<String>,
+    /// Names the jobs that were asked for together.
+    pub group: Option<String>,
 }
 
 impl Enqueue {
@@ -174,6 +178,7 @@ impl Enqueue {
             user: account.owner.clone(),
             subject: Some(account.instance.clone()),
             dedupe_key: Some(Self::account_key(name, &account.id)),
+            instance: Some(account.instance.clone()),
             ..Self::default()
         }
     }
@@ -213,6 +218,8 @@ pub async fn enqueue<J: Job>(tx: &mut Tx, job: &J, options: Enqueue) -> sqlx::Re
         created_at: now,
         run_at,
         max_attempts: J::MAX_ATTEMPTS,
+        instance: options.instance,
+        group_id: options.group,
     };
     db::jobs::insert(tx, &row).await?;
     Ok(row.id)

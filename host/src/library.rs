@@ -217,6 +217,9 @@ impl Group<'_> {
         let fetched = self.fetch(&added, left).await?;
         let mut tx = self.app.db.write().await?;
         follow(&mut tx, self.account, &added, &removed, &fetched).await?;
+        if self.episodes_follow_shows() && !removed.is_empty() {
+            items::unsave_episodes(&mut tx, &self.account.id, &removed).await?;
+        }
         if self.handle.manifest().is_some_and(|manifest| manifest.likes_are_saved_tracks) {
             likes::follow_saved(&mut tx, self.app, self.account, &added, &removed).await?;
         }
@@ -228,6 +231,11 @@ impl Group<'_> {
         tx.commit().await?;
         self.app.jobs.wake();
         Ok(())
+    }
+
+    /// Whether episodes are in the library because their show is, rather than one by one.
+    fn episodes_follow_shows(&self) -> bool {
+        self.handle.has(capability::LIBRARY_EPISODES_READ) && !self.handle.has(capability::LIBRARY_EPISODES_REMOVE)
     }
 
     /// Looks up what the mirror does not know, as far as that may be asked.

@@ -54,6 +54,8 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(api::liked::like_track, api::liked::unlike_track))
         .routes(routes!(api::history::list_history, api::history::add_play, api::history::clear_history))
         .routes(routes!(api::history::delete_play))
+        .routes(routes!(api::positions::list_positions))
+        .routes(routes!(api::positions::get_position, api::positions::put_position, api::positions::delete_position))
         // Providers
         .routes(routes!(api::providers::list_providers))
         .routes(routes!(api::providers::get_provider))

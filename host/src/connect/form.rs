@@ -9,8 +9,10 @@ use crate::error::{ApiError, ApiResult, FieldError};
 const MAX_SCHEMA: usize = 16 << 10;
 /// The fields of a form.
 const MAX_FIELDS: usize = 30;
-/// The longest value, in characters.
+/// The longest value, in characters, of a field that asks for no longer ones by its `maxLength`; and the longest that
+/// it can ask for.
 const MAX_VALUE: usize = 8192;
+const MAX_LONG_VALUE: usize = 256 << 10;
 /// Keywords that would make a form deeper, or refer to elsewhere.
 const DEEP: [&str; 9] =
     ["$ref", "$dynamicRef", "$recursiveRef", "$defs", "definitions", "$id", "$schema", "items", "if"];
@@ -72,10 +74,13 @@ pub fn check(schema: &Value, values: &Value) -> ApiResult<()> {
     let mut faults = Vec::new();
     for (name, value) in given {
         let place = format!("values.{name:.64}");
-        if !fields.contains_key(name) {
+        let Some(field) = fields.get(name) else {
             faults.push(fault(&place, "unknown", "the form has no such field".into()));
-        } else if value.as_str().is_some_and(|text| text.chars().count() > MAX_VALUE || text.contains('\0')) {
-            faults.push(fault(&place, "too_long", format!("at most {MAX_VALUE} characters, and no NUL")));
+            continue;
+        };
+        let most = longest(field);
+        if value.as_str().is_some_and(|text| text.chars().count() > most || text.contains('\0')) {
+            faults.push(fault(&place, "too_long", format!("at most {most} characters, and no NUL")));
         }
     }
     if faults.is_empty() {
@@ -92,6 +97,12 @@ pub fn check(schema: &Value, values: &Value) -> ApiResult<()> {
     }
     faults.truncate(MAX_FIELDS);
     if faults.is_empty() { Ok(()) } else { Err(ApiError::invalid(faults)) }
+}
+
+/// How many characters a field takes.
+fn longest(field: &Value) -> usize {
+    let asked = field.get("maxLength").and_then(Value::as_u64).and_then(|most| usize::try_from(most).ok());
+    asked.unwrap_or_default().clamp(MAX_VALUE, MAX_LONG_VALUE)
 }
 
 fn fault(field: &str, code: &str, detail: String) -> FieldError {
@@ -156,6 +167,10 @@ mod tests {
         assert_eq!(faults(json!({"name": "ab", "word": "geheim"})), [pair("values.word", "maxLength")]);
         assert_eq!(faults(json!({"name": "geheim", "word": "a", "x": 1})), [pair("values.x", "unknown")]);
         assert_eq!(faults(json!(["geheim"])), [pair("", "type")]);
+        let list = json!({"type": "object", "properties": {"list": {"type": "string", "maxLength": 1 << 30}, "a": {"type": "string"}}});
+        let long = |name: &str, length: usize| check(&list, &json!({name: "x".repeat(length)})).is_ok();
+        assert!(long("a", MAX_VALUE) && !long("a", MAX_VALUE + 1));
+        assert!(long("list", MAX_LONG_VALUE) && !long("list", MAX_LONG_VALUE + 1), "a list may be longer");
         assert_eq!(without_secrets(&schema, json!({"name": "ab", "word": "abc"})), json!({"name": "ab"}));
     }
 }

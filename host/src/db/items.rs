@@ -14,7 +14,7 @@ use sqlx::{Any, Executor, Row as _, any::AnyRow};
 use super::query::Sql;
 
 pub use page::{Filter, Key, Order, Part, Slice, Source, children, entries, list};
-pub use saved::{delete_playlist, playlists_named, save, saved_tracks, unsave};
+pub use saved::{delete_playlist, playlists_named, save, saved_tracks, unsave, unsave_episodes};
 pub use search::{Hit, Wanted, search};
 pub use sweep::{Missing, forget_unnamed, give_up_marks, hold, mark_missing, missing, remove, total};
 pub use text::catch_up;

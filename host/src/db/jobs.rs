@@ -79,6 +79,10 @@ pub struct NewJob {
     pub run_at: i64,
     /// How often it may be started.
     pub max_attempts: i64,
+    /// The instance whose service it works on.
+    pub instance: Option<String>,
+    /// Jobs that were asked for together.
+    pub group_id: Option<String>,
 }
 
 /// The newest job with this key that has yet to end: its id, and when it was queued (Unix milliseconds).
@@ -146,8 +150,9 @@ pub async fn hasten(tx: &mut Tx, id: &str, now: i64, run_at: i64) -> sqlx::Resul
 pub async fn insert(tx: &mut Tx, job: &NewJob) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO jobs
-           (id, kind, state, user_id, subject, payload, dedupe_key, priority, run_at, max_attempts, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+           (id, kind, state, user_id, subject, payload, dedupe_key, priority, run_at, max_attempts, created_at, instance,
+            group_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
     )
     .bind(job.id.clone())
     .bind(job.kind.clone())
@@ -160,6 +165,8 @@ pub async fn insert(tx: &mut Tx, job: &NewJob) -> sqlx::Result<()> {
     .bind(job.run_at)
     .bind(job.max_attempts)
     .bind(job.created_at)
+    .bind(job.instance.clone())
+    .bind(job.group_id.clone())
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -46,7 +46,7 @@ macro_rules! int {
 
 /// Everything that is held about a user, but for the libraries of their accounts. Columns named `at` or `…_at` are times,
 /// and those of [`JSON`] are documents. No secret and no hash of one is among them.
-pub const SECTIONS: [Section; 19] = [
+pub const SECTIONS: [Section; 20] = [
     text!(
         "profile",
         "id",
@@ -90,6 +90,11 @@ pub const SECTIONS: [Section; 19] = [
         "deleted_plays",
         "id",
         "SELECT id, uri, begins_at, ends_at FROM deleted_plays WHERE user_id = $1 AND id > $2"
+    ),
+    text!(
+        "positions",
+        "uri",
+        "SELECT uri, position_ms, finished, updated_at FROM play_positions WHERE user_id = $1 AND uri > $2"
     ),
     text!("consents", "id", "SELECT id, purpose, given, at FROM consents WHERE user_id = $1 AND id > $2"),
     text!(
@@ -256,7 +261,7 @@ const AUDIT_PERSONAL: &str = "DELETE FROM audit_personal WHERE seq IN
 
 /// Statements that erase a user (`$1`), at most `$2` rows at a time. Each is run until it finds nothing more. What a plugin
 /// keeps for an account has to go before the account.
-pub const ERASE: [&str; 18] = [
+pub const ERASE: [&str; 19] = [
     "DELETE FROM jobs WHERE kind <> 'privacy.erase' AND id IN
        (SELECT id FROM jobs WHERE kind <> 'privacy.erase' AND (user_id = $1 OR subject = $1 OR payload LIKE '%' || $1 || '%'
           OR subject IN (SELECT id FROM accounts WHERE owner = $1)) LIMIT $2)",
@@ -275,6 +280,8 @@ pub const ERASE: [&str; 18] = [
     "DELETE FROM likes WHERE user_id = $1 AND uri IN (SELECT uri FROM likes WHERE user_id = $1 LIMIT $2)",
     "DELETE FROM plays WHERE id IN (SELECT id FROM plays WHERE user_id = $1 LIMIT $2)",
     "DELETE FROM deleted_plays WHERE id IN (SELECT id FROM deleted_plays WHERE user_id = $1 LIMIT $2)",
+    "DELETE FROM play_positions WHERE user_id = $1 AND uri IN
+       (SELECT uri FROM play_positions WHERE user_id = $1 LIMIT $2)",
     "DELETE FROM consents WHERE id IN (SELECT id FROM consents WHERE user_id = $1 LIMIT $2)",
     "DELETE FROM user_preferences WHERE user_id IN (SELECT user_id FROM user_preferences WHERE user_id = $1 LIMIT $2)",
     "DELETE FROM invites WHERE id IN (SELECT id FROM invites WHERE created_by = $1 AND used_at IS NULL LIMIT $2)",

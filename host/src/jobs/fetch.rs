@@ -40,6 +40,8 @@ pub async fn enqueue(tx: &mut Tx, account: &Account, uris: Vec<String>) -> sqlx:
         dedupe_key: None,
         delay: Duration::ZERO,
         priority: 1,
+        instance: Some(account.instance.clone()),
+        group: None,
     };
     super::enqueue(tx, &FetchSaved { account_id: account.id.clone(), uris }, options).await.map(drop)
 }

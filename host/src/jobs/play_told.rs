@@ -44,6 +44,8 @@ pub async fn enqueue(tx: &mut Tx, account: &Account, play: &PlayRow) -> sqlx::Re
         dedupe_key: Some(format!("plays.write:{}", play.id)),
         delay: Duration::ZERO,
         priority: 0,
+        instance: Some(account.instance.clone()),
+        group: None,
     };
     let job = TellPlay { account_id: account.id.clone(), play_id: play.id.clone(), queued_at: now_ms() };
     super::enqueue(tx, &job, options).await.map(drop)

@@ -13,7 +13,7 @@ pub enum Held {
 use Held::{In, Not};
 
 /// Table, column, and where it is. A column belongs to a user when it names one, or names a row that belongs to one.
-pub const COLUMNS: [(&str, &str, Held); 33] = [
+pub const COLUMNS: [(&str, &str, Held); 34] = [
     ("users", "name_key", Not("the name in `profile`, folded")),
     ("sessions", "user_id", In("sessions")),
     ("refresh_tokens", "session_id", Not("hashes of secrets; their session is in `sessions`")),
@@ -43,6 +43,7 @@ pub const COLUMNS: [(&str, &str, Held); 33] = [
     ("user_preferences", "user_id", In("preferences")),
     ("likes", "user_id", In("likes")),
     ("plays", "user_id", In("history")),
+    ("play_positions", "user_id", In("positions")),
     ("deleted_plays", "user_id", In("deleted_plays")),
     ("consents", "user_id", In("consents")),
     ("api_keys", "user_id", In("api_keys")),

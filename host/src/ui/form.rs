@@ -17,12 +17,14 @@ pub(super) struct Field {
     pub(super) name: String,
     pub(super) label: String,
     pub(super) help: String,
-    /// `checkbox`, `select`, or a type of HTML's `input`.
+    /// `checkbox`, `select`, `textarea`, or a type of HTML's `input`.
     pub(super) control: &'static str,
     /// What stands in it; never a secret.
     pub(super) value: String,
     pub(super) checked: bool,
     pub(super) required: bool,
+    /// Shown, and not to be changed.
+    pub(super) read_only: bool,
     pub(super) max_length: Option<u64>,
     pub(super) min: String,
     pub(super) max: String,
@@ -59,6 +61,7 @@ pub(super) fn fields(schema: &Value, values: &Value, errors: &[FieldError]) -> V
             value: given.filter(|_| control != "password").map(plain).unwrap_or_default(),
             checked: given == Some(&Value::Bool(true)),
             required: required && control != "checkbox",
+            read_only: property["readOnly"] == true,
             max_length: property["maxLength"].as_u64(),
             min: plain(&property["minimum"]),
             max: plain(&property["maximum"]),
@@ -77,6 +80,7 @@ fn control(property: &Value) -> &'static str {
         () if is("type", "boolean") => "checkbox",
         () if is("type", "integer") || is("type", "number") => "number",
         () if property["writeOnly"] == true || is("format", "password") => "password",
+        () if is("format", "textarea") => "textarea",
         () if is("format", "uri") => "url",
         () if is("format", "email") => "email",
         () => "text",
@@ -136,6 +140,7 @@ mod tests {
                 "port": {"type": "integer", "minimum": 1, "maximum": 65535},
                 "factor": {"type": "number"},
                 "on": {"type": "boolean", "default": true},
+                "list": {"type": "string", "format": "textarea", "readOnly": true, "default": "a\nb"},
             },
         })
     }
@@ -146,7 +151,7 @@ mod tests {
         let errors = [error("too large"), error("too odd")];
         let fields = fields(&schema(), &json!({"port": 70000, "word": "secret"}), &errors);
         let controls: Vec<_> = fields.iter().map(|field| field.control).collect();
-        assert_eq!(controls, ["url", "password", "select", "number", "number", "checkbox"]);
+        assert_eq!(controls, ["url", "password", "select", "number", "number", "checkbox", "textarea"]);
         assert_eq!((fields[0].label.as_str(), fields[0].max_length, fields[0].required), ("Address", Some(200), true));
         assert_eq!((fields[1].label.as_str(), fields[1].value.as_str()), ("word", ""));
         assert_eq!((fields[2].value.as_str(), fields[2].options.len()), ("b", 2));
@@ -154,6 +159,7 @@ mod tests {
         assert_eq!(fields[3].error.as_deref(), Some("too large; too odd"));
         assert_eq!(fields[3].described_by(), "field-3-error");
         assert!(fields[5].checked && !fields[5].required);
+        assert_eq!((fields[6].value.as_str(), fields[6].read_only, fields[5].read_only), ("a\nb", true, false));
     }
 
     #[test]

@@ -288,6 +288,8 @@ async fn a_job_of_the_host_that_an_admin_cancels_is_on_record() {
         created_at: db::now_ms(),
         run_at: db::now_ms() + 3_600_000,
         max_attempts: 1,
+        instance: None,
+        group_id: None,
     };
     db::jobs::insert(&mut tx, &job).await.unwrap();
     tx.commit().await.unwrap();

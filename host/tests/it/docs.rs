@@ -142,9 +142,11 @@ fn codes(text: &str) -> Vec<&str> {
 fn every_code_of_a_bundled_provider_is_explained() {
     let page = std::fs::read_to_string(repository().join("docs/manual/provider-codes.md")).unwrap();
     let mut missing = std::collections::BTreeSet::new();
-    for plugin in ["local", "spotify", "subsonic"] {
-        let heading = if plugin == "local" { "Local files".into() } else { plugin[..1].to_uppercase() + &plugin[1..] };
-        let section = page.split("\n## ").find(|section| section.starts_with(&heading)).unwrap();
+    let headings =
+        [("local", "Local files"), ("podcast", "Podcasts"), ("spotify", "Spotify"), ("subsonic", "Subsonic")];
+    assert_eq!(std::fs::read_dir(repository().join("plugins")).unwrap().count(), headings.len());
+    for (plugin, heading) in headings {
+        let section = page.split("\n## ").find(|section| section.starts_with(heading)).unwrap();
         let common = page.split("\n## ").nth(1).unwrap();
         let mut sources = Vec::new();
         files(&repository().join("plugins").join(plugin).join("src"), "rs", &mut sources);

@@ -45,6 +45,8 @@ mod playlist_edit;
 mod playlist_version;
 mod plugin_cli;
 mod plugin_loading;
+mod podcast;
+mod positions;
 mod preferences;
 mod privacy;
 mod providers;

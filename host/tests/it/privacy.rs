@@ -37,6 +37,7 @@ const FIXTURE: &[&str] = &[
     "INSERT INTO likes (user_id, uri, liked_at, written_through) VALUES ($1, 'local:track:@-liked', 1, 0)",
     "INSERT INTO plays VALUES ('@-play', $1, 'local:track:@-played', 1, 2, '@-source')",
     "INSERT INTO deleted_plays VALUES ('@-deletion', $1, 'nas:track:@-unplayed', 1, 2)",
+    "INSERT INTO play_positions VALUES ($1, 'local:track:@-begun', 1, 0, 1)",
     "INSERT INTO consents VALUES ('@-consent', $1, 'recommendations', 1, 1)",
     "INSERT INTO accounts (id, instance, owner, label, state, state_code, state_detail, sync_token, remote_key, capabilities,
        created_at, updated_at)

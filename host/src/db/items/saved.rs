@@ -80,6 +80,16 @@ pub async fn unsave(tx: &mut Tx, account: &str, uris: &[String]) -> sqlx::Result
     super::forget_unnamed(tx, account).await
 }
 
+/// Takes the episodes of shows out of the library, as [`unsave`] does with items.
+pub async fn unsave_episodes(tx: &mut Tx, account: &str, shows: &[String]) -> sqlx::Result<()> {
+    let mut sql =
+        Sql::many(tx, "UPDATE items SET saved = 0, search_text = '', missing_run = NULL, missing_since = NULL");
+    sql.push(" WHERE saved = 1 AND kind = 'episode' AND library = ").push_library(account);
+    sql.push(" AND parent_uri IN ").bind_list(shows.iter().cloned());
+    sql.query().execute(&mut **tx).await?;
+    super::forget_unnamed(tx, account).await
+}
+
 /// A page of the saved tracks of an account, by their ids: id, URI, and since when, Unix milliseconds.
 pub async fn saved_tracks(tx: &mut Tx, account: &str, after: i64, limit: i64) -> sqlx::Result<Vec<(i64, String, i64)>> {
     sqlx::query_as(

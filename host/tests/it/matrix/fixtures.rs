@@ -183,6 +183,10 @@ impl World {
             _ if path.starts_with("/api/episodes/{uri}") => ("uri", private(&self.episode)),
             _ if path.starts_with("/api/playlists/{uri}") => ("uri", private(&self.playlist)),
             _ if path.starts_with("/api/user/liked/{uri}") => ("uri", private(&self.track)),
+            _ if path.starts_with("/api/user/positions/{uri}") => {
+                self.position().await;
+                ("uri", private(&self.track))
+            }
             "/api/auth/{provider}/callback" if method == Method::POST => {
                 self.flow().await;
                 ("provider", private("local"))
@@ -235,6 +239,14 @@ impl World {
         self.execute("DELETE FROM setup_flows WHERE state_hash = $1", &[HASH]).await;
         self.execute(sql, &[&id, &self.id("owner").await, HASH]).await;
         id
+    }
+
+    /// The owner is somewhere in the track.
+    async fn position(&self) {
+        let sql =
+            "INSERT INTO play_positions (user_id, uri, position_ms, finished, updated_at) VALUES ($1, $2, 1, 0, 1)
+             ON CONFLICT DO NOTHING";
+        self.execute(sql, &[&self.id("owner").await, &self.track]).await;
     }
 
     /// An account that nothing else depends on.
